@@ -1,0 +1,1 @@
+"""What any service process of the mesh is made of."""

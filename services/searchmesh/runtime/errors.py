@@ -22,14 +22,18 @@ delay they were told. Every error carries a google.rpc.ErrorInfo with a stable `
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 import grpc
+import grpc.aio
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 DOMAIN = "searchmesh"
+
+STATUS_DETAILS = "grpc-status-details-bin"
+"""Trailing metadata that carries the google.rpc.Status."""
 
 
 class SearchmeshError(Exception):
@@ -90,9 +94,7 @@ class FailedPrecondition(SearchmeshError):
 class _Retryable(SearchmeshError):
     """An error that tells the caller when to try again."""
 
-    def __init__(
-        self, message: str, *, retry_after_s: float = 1.0, reason: str | None = None, **metadata: str
-    ) -> None:
+    def __init__(self, message: str, *, retry_after_s: float = 1.0, reason: str | None = None, **metadata: str) -> None:
         super().__init__(message, reason=reason, **metadata)
         self.retry_after_s = retry_after_s
 
@@ -165,3 +167,43 @@ def to_status(error: SearchmeshError) -> status_pb2.Status:
         box.Pack(detail)
         packed.append(box)
     return status_pb2.Status(code=error.code.value[0], message=error.message, details=packed)
+
+
+_BY_CODE: dict[grpc.StatusCode, type[SearchmeshError]] = {
+    kind.code: kind
+    for kind in (
+        NotFound, AlreadyExists, FailedPrecondition, Overloaded, Unavailable, DeadlineExceeded, Cancelled,
+        Unimplemented, Internal,
+    )
+}  # fmt: skip
+
+
+def from_rpc_error(error: grpc.aio.AioRpcError) -> SearchmeshError:
+    """The error a called service meant, with its reason, field and retry delay. Unknown codes become Internal."""
+    reason: str | None = None
+    field = ""
+    retry_after_s = 1.0
+    status = status_pb2.Status()
+    trailing: Iterable[tuple[str, str | bytes]] = error.trailing_metadata() or ()  # type: ignore[assignment]
+    for key, value in trailing:
+        if key == STATUS_DETAILS and isinstance(value, bytes):
+            status.ParseFromString(value)
+    info, bad, retry = (
+        error_details_pb2.ErrorInfo(),
+        error_details_pb2.BadRequest(),
+        error_details_pb2.RetryInfo(),
+    )
+    for detail in status.details:
+        if detail.Unpack(info):
+            reason = info.reason
+        elif detail.Unpack(bad) and bad.field_violations:
+            field = bad.field_violations[0].field
+        elif detail.Unpack(retry):
+            retry_after_s = retry.retry_delay.ToMilliseconds() / 1000
+    message = error.details() or ""
+    if error.code() == grpc.StatusCode.INVALID_ARGUMENT:
+        return InvalidArgument(field or "request", message.removeprefix(f"{field}: "), reason=reason)
+    kind = _BY_CODE.get(error.code(), Internal)
+    if issubclass(kind, _Retryable):
+        return kind(message, retry_after_s=retry_after_s, reason=reason)
+    return kind(message, reason=reason)

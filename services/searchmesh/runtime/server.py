@@ -1,0 +1,155 @@
+"""The life of a service process: listen, warm up, serve, drain, exit.
+
+::
+
+    start ─► NOT_SERVING ─► warm() returns ─► SERVING ─► SIGTERM ─► NOT_SERVING ─► wait ─► drain ─► exit 0
+
+Health follows the service's own readiness (its warm-up ran a real inference), not its dependencies afterwards: if
+a backend that all pods share went away and every front pod left the endpoints, a fault of one part would become a
+fault of all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import grpc.aio
+import uvloop
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from searchmesh.runtime import workers
+from searchmesh.runtime.rpc import Gate, Rpc
+from searchmesh.runtime.settings import ServiceSettings, shown
+from searchmesh.runtime.telemetry import (
+    configure_logging,
+    configure_metrics,
+    configure_tracing,
+    shutdown_tracing,
+)
+
+log = logging.getLogger(__name__)
+
+S = TypeVar("S", bound=ServiceSettings)
+
+
+@dataclass(frozen=True)
+class Service:
+    """What a service's folder gives to the runtime."""
+
+    servicers: Mapping[ServiceDescriptor, object]
+    """Each served gRPC service and the object with its methods (see `runtime.rpc`)."""
+
+    warm: Callable[[], Awaitable[None]]
+    """Returns when the service can answer; retries what it needs by itself."""
+
+    always_served: frozenset[str] = frozenset({"searchmesh.v1.Models"})
+    """Full names of services that answer before the warm-up is done."""
+
+
+def main(name: str, settings_type: type[S], build: Callable[[S], AbstractAsyncContextManager[Service]]) -> None:
+    """Entry point of ``python -m searchmesh.NAME``; does not return before the process should exit.
+
+    `build` is an async context manager: it makes the service and, after the drain, closes what it opened.
+    """
+    settings = settings_type()
+    if "--show-config" in sys.argv[1:]:
+        print(shown(settings))
+        return
+    configure_logging(name, settings.log_level)
+    if settings.workers > 1:
+        sys.exit(workers.supervise(name, settings.workers))
+    uvloop.run(_run(name, settings, build))
+
+
+async def _run(name: str, settings: S, build: Callable[[S], AbstractAsyncContextManager[Service]]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    configure_tracing(name, settings.otlp_endpoint, settings.trace_sample_ratio)
+    configure_metrics(name, settings.host, settings.metrics_port)
+    try:
+        async with build(settings) as service:
+            await serve(settings, service, stop)
+    finally:
+        shutdown_tracing()
+    log.info("stopped")
+
+
+async def serve(settings: ServiceSettings, service: Service, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set, then drain. Raises RuntimeError if a port is taken."""
+    gate = Gate(settings.max_in_flight)
+    rpc = Rpc(gate)
+    health_servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
+    names = [descriptor.full_name for descriptor in service.servicers]
+    server = _grpc_server(settings)
+    for descriptor, servicer in service.servicers.items():
+        needs_ready = descriptor.full_name not in service.always_served
+        server.add_generic_rpc_handlers((rpc.handler(descriptor, servicer, needs_ready=needs_ready),))
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    server.add_insecure_port(f"{settings.host}:{settings.port}")
+    probes = _grpc_server(settings)
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, probes)
+    probes.add_insecure_port(f"{settings.host}:{settings.health_port}")
+
+    async def announce(serving: bool) -> None:
+        states = health_pb2.HealthCheckResponse
+        for name in ("", *names):
+            await health_servicer.set(name, states.SERVING if serving else states.NOT_SERVING)
+
+    await announce(False)
+    await server.start()
+    await probes.start()
+    log.info("listening on %s:%d", settings.host, settings.port)
+    try:
+        if await _first(service.warm(), stop):
+            gate.ready = True
+            await announce(True)
+            log.info("serving")
+            await stop.wait()
+            log.info("draining")
+            await announce(False)
+            await asyncio.sleep(settings.drain_wait_s)
+    finally:
+        await server.stop(settings.drain_grace_s)
+        await probes.stop(0)
+
+
+async def _first(warm: Awaitable[None], stop: asyncio.Event) -> bool:
+    """Whether `warm` finished before `stop` was set. What `warm` raises is raised."""
+    warming = asyncio.ensure_future(warm)
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({warming, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if warming.done():
+            warming.result()
+        return warming.done()
+    finally:
+        warming.cancel()
+        stopping.cancel()
+
+
+def _grpc_server(settings: ServiceSettings) -> grpc.aio.Server:
+    return grpc.aio.server(
+        options=[
+            ("grpc.so_reuseport", int(settings.share_port)),
+            ("grpc.max_receive_message_length", settings.max_message_bytes),
+            ("grpc.max_send_message_length", settings.max_message_bytes),
+            ("grpc.max_connection_age_ms", round(settings.max_connection_age_s * 1000)),
+            ("grpc.max_connection_age_grace_ms", round(settings.max_connection_age_grace_s * 1000)),
+            ("grpc.keepalive_time_ms", round(settings.keepalive_s * 1000)),
+            # Clients of the mesh ping idle connections; without this the server answers with GOAWAY.
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.min_ping_interval_without_data_ms", 5000),
+        ]
+    )

@@ -1,0 +1,84 @@
+"""Settings of a service process: read once at start from ``SEARCHMESH_…`` variables, then frozen."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_PASSWORD_IN_URL = re.compile(r"(?<=://)([^/@\s]*):([^/@\s]*)@")
+
+
+class ServiceSettings(BaseSettings):
+    """What every service has. Subclasses add their own fields and set `port`. Names carry their units."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SEARCHMESH_", frozen=True, extra="ignore", use_attribute_docstrings=True
+    )
+
+    host: str = "127.0.0.1"
+    """Address to listen on. Containers set 0.0.0.0."""
+
+    port: int = Field(default=0, ge=0, le=65335)
+    """gRPC port. Health-only gRPC is on port + 100, Prometheus metrics on port + 200."""
+
+    workers: int = Field(default=1, ge=1, le=64)
+    """Processes that share the gRPC port (SO_REUSEPORT). On Kubernetes scale pods instead."""
+
+    worker: int = Field(default=0, ge=0)
+    """Which of the workers this process is; set by the parent. Worker n has its metrics on port + 200 + n * 100."""
+
+    share_port: bool = False
+    """Listen with SO_REUSEPORT; set by the parent of several workers."""
+
+    max_message_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
+    """Largest gRPC message, in and out."""
+
+    max_in_flight: int = Field(default=256, ge=1)
+    """Calls worked on at once by one process; more are shed with RESOURCE_EXHAUSTED."""
+
+    max_connection_age_s: float = Field(default=120.0, gt=0)
+    """Age at which the server closes a connection. Without it a client that is connected never sees a new pod."""
+
+    max_connection_age_grace_s: float = Field(default=60.0, gt=0)
+    """Time that calls on an aged connection have to finish."""
+
+    keepalive_s: float = Field(default=30.0, gt=0)
+    """Interval of HTTP/2 pings on idle connections, so that dead peers and silent NATs are noticed."""
+
+    drain_wait_s: float = Field(default=0.0, ge=0)
+    """Time between NOT_SERVING and refusing new calls on SIGTERM: what endpoints need to take the pod out."""
+
+    drain_grace_s: float = Field(default=30.0, gt=0)
+    """Time that accepted calls have to finish after that."""
+
+    otlp_endpoint: str = ""
+    """OTLP/HTTP collector, such as ``http://collector:4318``. Empty: no traces."""
+
+    trace_sample_ratio: float = Field(default=1.0, ge=0, le=1)
+    """Share of traces that start here and are kept; a caller's own decision is always followed."""
+
+    log_level: str = "INFO"
+    """DEBUG, INFO, WARNING or ERROR."""
+
+    @property
+    def health_port(self) -> int:
+        """Plaintext gRPC port that serves grpc.health.v1 alone (Kubernetes probes cannot do mTLS)."""
+        return self.port + 100
+
+    @property
+    def metrics_port(self) -> int:
+        """Prometheus scrape port of this worker."""
+        return self.port + 200 + 100 * self.worker
+
+
+def shown(settings: BaseSettings) -> str:
+    """The settings as JSON for ``--show-config``; passwords in URLs are masked."""
+
+    def mask(value: Any) -> Any:
+        return _PASSWORD_IN_URL.sub(r"\1:****@", value) if isinstance(value, str) else value
+
+    return json.dumps({k: mask(v) for k, v in settings.model_dump(mode="json").items()}, indent=2)
