@@ -1,0 +1,120 @@
+"""Entries in Redis. A cache that is slow, full or gone costs a few milliseconds and a metric, never a request."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from searchmesh.cache.entries import Entry
+from searchmesh.runtime.breaker import Breaker
+from searchmesh.runtime.deadlines import Deadline
+from searchmesh.runtime.telemetry import meter
+
+log = logging.getLogger(__name__)
+
+_TTL_JITTER = 0.1
+"""Entries live up to this share shorter than the TTL, so that those filled together do not expire together."""
+
+_MOST_FILLS = 64
+"""Fills that may be on their way; when Redis cannot keep up, new entries are not stored."""
+
+_rows = meter().create_counter("embedding_cache_rows", description="Rows looked up, by result: hit, miss, bypassed.")
+
+
+class RowCache:
+    """Looks up and stores entries by key.
+
+    `timeout_s` bounds each operation; a Redis that fails three times in a row is left alone for `retry_s`.
+    """
+
+    def __init__(self, url: str, *, ttl_s: int, timeout_s: float, cluster: bool = False, retry_s: float = 1.0) -> None:
+        options: dict[str, Any] = {
+            "socket_timeout": timeout_s,
+            "socket_connect_timeout": timeout_s,
+            # redis-py's default of ten retries with backoff costs seconds per call on a dead server.
+            "retry": Retry(NoBackoff(), 0),
+        }
+        self._redis: Redis | RedisCluster = (
+            RedisCluster.from_url(url, **options) if cluster else Redis.from_url(url, **options)
+        )
+        self._ttl_s = ttl_s
+        self._timeout_s = timeout_s
+        self._breaker = Breaker("cache", open_s=retry_s)
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def lookup(self, keys: Sequence[bytes], deadline: Deadline) -> list[Entry | None] | None:
+        """The entry of each key or None, in order; None altogether if the cache could not be asked in time."""
+        values = await self._values(keys, deadline)
+        if values is None:
+            _rows.add(len(keys), {"result": "bypassed"})
+            return None
+        entries = [None if value is None else Entry.from_bytes(value) for value in values]
+        hits = len(entries) - entries.count(None)
+        if hits:
+            _rows.add(hits, {"result": "hit"})
+        if hits < len(entries):
+            _rows.add(len(entries) - hits, {"result": "miss"})
+            # What is damaged would be a miss for as long as it lives.
+            if damaged := [k for k, value, entry in zip(keys, values, entries, strict=True) if value and not entry]:
+                self._run_behind(self._delete(damaged))
+        return entries
+
+    async def _values(self, keys: Sequence[bytes], deadline: Deadline) -> list[bytes | None] | None:
+        if not self._breaker.allows():
+            return None
+        try:
+            async with asyncio.timeout(deadline.bounded(self._timeout_s)):
+                mget = self._redis.mget_nonatomic if isinstance(self._redis, RedisCluster) else self._redis.mget
+                values: list[Any] = await mget(keys)
+        except (RedisError, OSError, TimeoutError) as error:
+            self._breaker.failure()
+            if self._breaker.is_open:
+                log.warning("cache bypassed: %s", error or type(error).__name__)
+            return None
+        self._breaker.success()
+        return values
+
+    def fill(self, keys: Sequence[bytes], entries: Sequence[Entry]) -> None:
+        """Store entries behind the response. Failing to is no error of any request."""
+        if len(self._background) < _MOST_FILLS and not self._breaker.is_open:
+            self._run_behind(self._store(keys, entries))
+
+    async def _store(self, keys: Sequence[bytes], entries: Sequence[Entry]) -> None:
+        pipeline = self._redis.pipeline(transaction=False)
+        for key, entry in zip(keys, entries, strict=True):
+            ttl_s = self._ttl_s * (1 - _TTL_JITTER * random.random())
+            pipeline.set(key, entry.to_bytes(), ex=max(1, round(ttl_s)))
+        # A full cache that may not evict refuses single entries: those are skipped, the rest is stored.
+        await pipeline.execute(raise_on_error=False)
+
+    async def _delete(self, keys: Sequence[bytes]) -> None:
+        pipeline = self._redis.pipeline(transaction=False)
+        for key in keys:
+            pipeline.delete(key)
+        await pipeline.execute(raise_on_error=False)
+
+    def _run_behind(self, work: Coroutine[Any, Any, None]) -> None:
+        async def quietly() -> None:
+            try:
+                await work
+            except (RedisError, OSError, TimeoutError):
+                self._breaker.failure()
+
+        task = asyncio.create_task(quietly())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def close(self) -> None:
+        """Wait for fills that are on their way (they are bounded by the timeout) and disconnect."""
+        if self._background:
+            await asyncio.wait(self._background)
+        await self._redis.aclose()

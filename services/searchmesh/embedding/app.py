@@ -1,0 +1,52 @@
+"""The parts of the embedding service, put together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from searchmesh.cache import RowCache
+from searchmesh.catalog import ExportedModel
+from searchmesh.embedding.pipeline import Pipeline
+from searchmesh.embedding.servicer import EmbeddingServicer
+from searchmesh.embedding.settings import EmbeddingSettings
+from searchmesh.encoding import Encoders
+from searchmesh.encoding.models import ModelsServicer
+from searchmesh.runtime.server import Service
+from searchmesh.triton import TritonBackend
+from searchmesh.v1 import embedding_pb2, models_pb2
+
+
+def _serves(model: ExportedModel) -> bool:
+    return model.card.kind in ("embedding", "multi_vector")
+
+
+@asynccontextmanager
+async def build(settings: EmbeddingSettings) -> AsyncIterator[Service]:
+    """The service; on exit its connections are closed."""
+    backend = TritonBackend(settings.triton_url)
+    encoders = Encoders(settings, backend, _serves)
+    cache = (
+        RowCache(
+            settings.cache_url,
+            ttl_s=settings.cache_ttl_s,
+            timeout_s=settings.cache_timeout_ms / 1000,
+            cluster=settings.cache_cluster,
+        )
+        if settings.cache_url
+        else None
+    )
+    servicer = EmbeddingServicer(Pipeline(encoders, cache), settings)
+    try:
+        yield Service(
+            {
+                embedding_pb2.DESCRIPTOR.services_by_name["Embedding"]: servicer,
+                models_pb2.DESCRIPTOR.services_by_name["Models"]: ModelsServicer(encoders),
+            },
+            warm=encoders.warm,
+        )
+    finally:
+        encoders.close()
+        if cache is not None:
+            await cache.close()
+        await backend.close()

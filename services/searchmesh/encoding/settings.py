@@ -1,0 +1,60 @@
+"""Settings of services that run encoders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from searchmesh.batching import Limits
+from searchmesh.runtime.settings import ServiceSettings
+
+
+class EncodingSettings(ServiceSettings):
+    """Where the models are and how they are fed."""
+
+    triton_url: str = "127.0.0.1:8001"
+    """gRPC address of tritonserver."""
+
+    model_repository: Path = Path("repository")
+    """Folder of exported models; services read cards and tokenizers from it, Triton reads the graphs."""
+
+    default_model: str = "all-MiniLM-L6-v2"
+    """Model of requests that name none. The service is ready when Triton has it."""
+
+    max_batch_tokens: int = Field(default=1024, ge=16)
+    """Padded tokens of one batch. On a CPU core more than this only makes others wait; a GPU wants 16,384 or more."""
+
+    max_batch_rows: int = Field(default=64, ge=1)
+    """Rows of one batch; not more than `max_batch_size` of the exported configuration."""
+
+    slots: int = Field(default=3, ge=1)
+    """Batches in flight. The local models have one instance per core and one more."""
+
+    bulk_slots: int = Field(default=2, ge=1)
+    """Of these, bulk batches; one slot less than `slots` keeps a place for queries."""
+
+    bulk_ageing_s: float = Field(default=2.0, ge=0)
+    """A bulk row that has waited this much longer than a query goes first."""
+
+    max_queued_tokens: int = Field(default=262_144, ge=1)
+    """Padded tokens that may wait in each lane; more is shed with RESOURCE_EXHAUSTED and a retry delay."""
+
+    max_inputs: int = Field(default=1024, ge=1)
+    """Inputs of one request."""
+
+    max_text_bytes: int = Field(default=2 * 1024 * 1024, ge=1)
+    """Bytes of one text, checked before it is tokenised."""
+
+    tokenizer_threads: int = Field(default=2, ge=1)
+    """Threads for texts that take long to tokenise."""
+
+    @property
+    def limits(self) -> Limits:
+        """What the scheduler of each model is given."""
+        return Limits(
+            slots=self.slots,
+            bulk_slots=min(self.bulk_slots, self.slots),
+            bulk_ageing_s=self.bulk_ageing_s,
+            max_queued_tokens=self.max_queued_tokens,
+        )
