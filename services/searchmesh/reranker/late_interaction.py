@@ -22,15 +22,14 @@ Vectors = NDArray[np.float32]
 
 
 def maxsim(query: Vectors, documents: Sequence[Vectors]) -> NDArray[np.float32]:
-    """Mean over the query's vectors of the largest dot product with any vector of the document, one per document.
+    """Sum over the query's vectors of the largest dot product with any vector of the document, one per document.
 
-    `query` is [q, d], each document [n, d] with n ≥ 1, all of unit length. The mean instead of ColBERT's sum keeps
-    scores in [-1, 1] whatever the query's length; within one query the order is the same.
+    `query` is [q, d], each document [n, d] with n ≥ 1, all of unit length.
     """
     # One matrix product for all documents, then a maximum over each document's own rows.
     similarities = np.concatenate(documents) @ query.T
     starts = np.cumsum([0, *(len(document) for document in documents[:-1])])
-    return np.asarray(np.maximum.reduceat(similarities, starts, axis=0).mean(axis=1))
+    return np.asarray(np.maximum.reduceat(similarities, starts, axis=0).sum(axis=1))
 
 
 class LateInteraction:
