@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 
 import grpc
@@ -16,6 +15,7 @@ from searchmesh.runtime.rpc import Call
 from searchmesh.runtime.server import Service, serve
 from searchmesh.runtime.settings import ServiceSettings, shown
 from searchmesh.v1 import embedding_pb2, embedding_pb2_grpc
+from support.ports import free_port
 
 DESCRIPTOR = embedding_pb2.DESCRIPTOR.services_by_name["Embedding"]
 
@@ -70,22 +70,9 @@ class Running:
             return (await check(health_pb2.HealthCheckRequest(), wait_for_ready=True, timeout=5)).status
 
 
-def _free_port() -> int:
-    """A port whose health port is free too."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 100))
-            except (OSError, OverflowError):
-                continue
-            return int(port)
-
-
 @pytest.fixture
 async def running() -> AsyncIterator[Running]:
-    running = Running(ServiceSettings(port=_free_port(), max_in_flight=2, max_message_bytes=4096))
+    running = Running(ServiceSettings(port=free_port(100), max_in_flight=2, max_message_bytes=4096))
     yield running
     running.servicer.release.set()
     running.stop.set()
