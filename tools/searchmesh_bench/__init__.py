@@ -1,0 +1,1 @@
+"""Benchmarks of the mesh: load, the figures it must reach, and retrieval quality on judged collections."""
