@@ -10,7 +10,7 @@ import pytest
 from google.rpc import error_details_pb2
 
 from searchmesh.runtime import errors
-from searchmesh.runtime.errors import STATUS_DETAILS, SearchmeshError, from_rpc_error, to_status
+from searchmesh.runtime.errors import STATUS_DETAILS, SearchmeshError, from_rpc_error, from_status, to_status
 
 
 def _tree(kind: type[SearchmeshError]) -> Iterator[type[SearchmeshError]]:
@@ -48,6 +48,13 @@ def test_every_error_survives_the_wire(kind: type[SearchmeshError]) -> None:
     assert received.code == sent.code
     assert received.reason == sent.reason
     assert received.message == sent.message
+
+
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
+def test_every_error_survives_inside_a_response(kind: type[SearchmeshError]) -> None:
+    sent = _make(kind)
+    received = from_status(to_status(sent))
+    assert (received.code, received.reason, received.message) == (sent.code, sent.reason, sent.message)
 
 
 def test_retry_delay_survives_the_wire() -> None:

@@ -1,0 +1,47 @@
+"""The Python client of the mesh. `AsyncClient` for asyncio, `Client` for everything else; errors are those of
+`searchmesh.runtime.errors`.
+"""
+
+from searchmesh.client.aio import AsyncClient
+from searchmesh.client.collections import Collection, VectorSpace
+from searchmesh.client.documents import Document, DocumentError, IndexProgress
+from searchmesh.client.embeddings import EmbeddedBatch, Embeddings, InputInfo
+from searchmesh.client.filters import Filter, number, tag
+from searchmesh.client.models import Model, ServiceName
+from searchmesh.client.reranking import RankedDocument, Ranking
+from searchmesh.client.searching import Degradation, Fusion, Hit, RerankOptions, SearchResult
+from searchmesh.client.settings import ClientSettings
+from searchmesh.client.sync import Client
+from searchmesh.client.words import DType, FilterType, FusionMethod, Lane, SearchMode, Truncation
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "ClientSettings",
+    "Collection",
+    "DType",
+    "Degradation",
+    "Document",
+    "DocumentError",
+    "EmbeddedBatch",
+    "Embeddings",
+    "Filter",
+    "FilterType",
+    "Fusion",
+    "FusionMethod",
+    "Hit",
+    "IndexProgress",
+    "InputInfo",
+    "Lane",
+    "Model",
+    "RankedDocument",
+    "Ranking",
+    "RerankOptions",
+    "SearchMode",
+    "SearchResult",
+    "ServiceName",
+    "Truncation",
+    "VectorSpace",
+    "number",
+    "tag",
+]

@@ -180,14 +180,26 @@ _BY_CODE: dict[grpc.StatusCode, type[SearchmeshError]] = {
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> SearchmeshError:
     """The error a called service meant, with its reason, field and retry delay. Unknown codes become Internal."""
-    reason: str | None = None
-    field = ""
-    retry_after_s = 1.0
     status = status_pb2.Status()
     trailing: Iterable[tuple[str, str | bytes]] = error.trailing_metadata() or ()  # type: ignore[assignment]
     for key, value in trailing:
         if key == STATUS_DETAILS and isinstance(value, bytes):
             status.ParseFromString(value)
+    return _from_parts(error.code(), error.details() or "", status)
+
+
+def from_status(status: status_pb2.Status) -> SearchmeshError:
+    """The error of a google.rpc.Status, as responses of streams carry it."""
+    return _from_parts(_CODES.get(status.code, grpc.StatusCode.UNKNOWN), status.message, status)
+
+
+_CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
+
+
+def _from_parts(code: grpc.StatusCode, message: str, status: status_pb2.Status) -> SearchmeshError:
+    reason: str | None = None
+    field = ""
+    retry_after_s = 1.0
     info, bad, retry = (
         error_details_pb2.ErrorInfo(),
         error_details_pb2.BadRequest(),
@@ -200,10 +212,9 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> SearchmeshError:
             field = bad.field_violations[0].field
         elif detail.Unpack(retry):
             retry_after_s = retry.retry_delay.ToMilliseconds() / 1000
-    message = error.details() or ""
-    if error.code() == grpc.StatusCode.INVALID_ARGUMENT:
+    if code == grpc.StatusCode.INVALID_ARGUMENT:
         return InvalidArgument(field or "request", message.removeprefix(f"{field}: "), reason=reason)
-    kind = _BY_CODE.get(error.code(), Internal)
+    kind = _BY_CODE.get(code, Internal)
     if issubclass(kind, _Retryable):
         return kind(message, retry_after_s=retry_after_s, reason=reason)
     return kind(message, reason=reason)
