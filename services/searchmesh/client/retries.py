@@ -11,7 +11,7 @@ import grpc
 import grpc.aio
 
 from searchmesh.runtime.deadlines import Deadline
-from searchmesh.runtime.errors import InvalidArgument, Overloaded, SearchmeshError, from_rpc_error
+from searchmesh.runtime.errors import InvalidArgument, Overloaded, SearchmeshError, Unavailable, from_rpc_error
 from searchmesh.runtime.telemetry import inject
 
 Req = TypeVar("Req")
@@ -19,6 +19,9 @@ Res = TypeVar("Res")
 
 _TOO_LARGE = "larger than max"
 """gRPC refuses messages over a side's limit with the code of a service that sheds, but they will never pass."""
+
+_WRITE_FAILED = "Internal error from Core"
+"""What grpc.aio makes of a write on a stream that the service has just ended, instead of the status it ended with."""
 
 
 class RetryBudget:
@@ -81,4 +84,6 @@ def as_error(raised: grpc.aio.AioRpcError) -> SearchmeshError:
     details = raised.details() or ""
     if raised.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_LARGE in details:
         return InvalidArgument("request", f"is too large; gRPC said: {details}", reason="MESSAGE_TOO_LARGE")
+    if raised.code() is grpc.StatusCode.INTERNAL and details == _WRITE_FAILED:
+        return Unavailable("the stream ended while a message was sent", reason="STREAM_CUT")
     return from_rpc_error(raised)
