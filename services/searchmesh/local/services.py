@@ -1,0 +1,61 @@
+"""The services of the mesh as children."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import partial
+
+from searchmesh.local import probes
+from searchmesh.local.child import Child
+from searchmesh.local.ports import LOOPBACK, service_ports
+from searchmesh.local.settings import MeshSettings
+
+
+def embedding(settings: MeshSettings) -> Child:
+    """The embedding service."""
+    return _child(settings, "embedding", settings.ports.embedding, needs=("triton", "redis-cache"))
+
+
+def reranker(settings: MeshSettings) -> Child:
+    """The reranker service."""
+    return _child(settings, "reranker", settings.ports.reranker, needs=("triton",))
+
+
+def router(settings: MeshSettings) -> Child:
+    """The router, what clients talk to."""
+    return _child(settings, "router", settings.ports.router, needs=("redis-index", "embedding", "reranker"))
+
+
+def _child(settings: MeshSettings, name: str, port: int, *, needs: tuple[str, ...]) -> Child:
+    ports = service_ports(port)
+    return Child(
+        name=name,
+        # -P: what lies in the working directory must not shadow a module.
+        argv=(sys.executable, "-P", "-m", f"searchmesh.{name}"),
+        env=_environment(settings) | {"SEARCHMESH_PORT": str(port)},
+        ports=ports,
+        ready=partial(probes.service_serves, ports["health"]),
+        needs=needs,
+        ready_timeout_s=settings.ready_timeout_s,
+        stop_grace_s=settings.stop_grace_s,
+    )
+
+
+def _environment(settings: MeshSettings) -> dict[str, str]:
+    """Where everything is. Other ``SEARCHMESH_…`` variables of the caller reach the services as they are."""
+    ports = settings.ports
+    return os.environ | {
+        "PYTHONUNBUFFERED": "1",
+        "SEARCHMESH_HOST": LOOPBACK,
+        "SEARCHMESH_TRITON_URL": f"{LOOPBACK}:{ports.triton_grpc}",
+        "SEARCHMESH_MODEL_REPOSITORY": str(settings.folder.repository),
+        "SEARCHMESH_DEFAULT_MODEL": settings.default_model,
+        "SEARCHMESH_CACHE_URL": f"redis://{LOOPBACK}:{ports.redis_cache}/0",
+        "SEARCHMESH_INDEX_URL": f"redis://{LOOPBACK}:{ports.redis_index}/0",
+        "SEARCHMESH_EMBEDDING_TARGET": f"{LOOPBACK}:{ports.embedding}",
+        "SEARCHMESH_RERANKER_TARGET": f"{LOOPBACK}:{ports.reranker}",
+        "SEARCHMESH_DRAIN_GRACE_S": str(settings.drain_s),
+        "SEARCHMESH_OTLP_ENDPOINT": settings.otlp_endpoint,
+        "SEARCHMESH_LOG_LEVEL": settings.log_level,
+    }
