@@ -125,15 +125,24 @@ async def test_an_open_loop_starts_nothing_after_its_time() -> None:
     assert started <= 6
 
 
-async def test_failed_calls_are_counted_by_code_and_have_no_latency(served: Served) -> None:
+async def test_an_open_loop_can_be_stopped(served: Served) -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.2, stop.set)
+    outcome = await open_loop(lambda _: served.call(b"quick"), per_second=50, seconds=60, stop=stop)
+    assert 5 <= len(outcome.latencies_s) <= 11
+
+
+async def test_failed_calls_are_kept_and_have_no_latency(served: Served) -> None:
     async def request(number: int) -> None:
         if number % 3 == 0:
             raise Overloaded("full")
         await served.call(b"full" if number % 3 == 1 else b"ok")
 
     outcome = await closed_loop(request, concurrency=2, calls=9)
-    assert outcome.errors == {"RESOURCE_EXHAUSTED": 6}
+    assert [type(error) for error in outcome.errors] == [Overloaded] * 6
     assert len(outcome.latencies_s) == 3
+    with pytest.raises(Overloaded):
+        outcome.checked()
 
 
 @pytest.mark.parametrize("target", ["10.0.0.1:7101", "example.com:80", "dns:///router:7100", "[2001:db8::1]:7100", ""])

@@ -9,10 +9,10 @@ from statistics import fmean
 from typing import Any
 
 from searchmesh.client import AsyncClient, RerankOptions
-from searchmesh.runtime.errors import Unavailable
 from searchmesh_bench.datasets import Dataset, Query
 from searchmesh_bench.latency import Latency
 from searchmesh_bench.metrics import ndcg, recall, reciprocal_rank
+from searchmesh_bench.searches import complete_search
 
 MODES: Mapping[str, Mapping[str, Any]] = {
     "dense": {"mode": "dense", "rerank": False},
@@ -43,7 +43,7 @@ async def evaluate(
 
     The modes take turns query by query, so that what else the machine does is shared by all. Before that each query
     is asked once without being measured: all modes find its vector in the cache. `on_search` is called len(MODES) + 1
-    times a query. Raises Unavailable if a stage fails: measures of a degraded search would be those of another mode.
+    times a query. Raises Unavailable if a stage of a search fails.
     """
     for query in dataset.queries:
         await _search(client, collection, query, "dense")
@@ -61,10 +61,7 @@ async def evaluate(
 
 
 async def _search(client: AsyncClient, collection: str, query: Query, mode: str) -> list[str]:
-    result = await client.search(collection, query.text, top_k=_DEPTH, ids_only=True, **MODES[mode])
-    if result.degraded:
-        stage = result.degraded[0]
-        raise Unavailable(f"{mode} search of query {query.id} was degraded: {stage.stage}: {stage.message}")
+    result = await complete_search(client, collection, query.text, top_k=_DEPTH, ids_only=True, **MODES[mode])
     return [hit.document.id for hit in result.hits]
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Self
 
 import grpc.aio
 
@@ -34,8 +34,8 @@ class Outcome:
     latencies_s: list[float] = field(default_factory=list)
     """Of the calls that succeeded, in order of completion."""
 
-    errors: Counter[str] = field(default_factory=Counter)
-    """Failed calls by gRPC code."""
+    errors: list[SearchmeshError] = field(default_factory=list)
+    """Of the calls that failed."""
 
     seconds: float = 0.0
     """From the first call's start to the last one's end."""
@@ -50,14 +50,20 @@ class Outcome:
         """Of the calls that succeeded; ValueError if none did."""
         return Latency.of(self.latencies_s)
 
+    def checked(self) -> Self:
+        """Itself. Raises the first error if a call failed."""
+        if self.errors:
+            raise self.errors[0]
+        return self
+
     async def measure(self, request: Request, number: int, due: float) -> None:
         """Make one call and note how it went."""
         try:
             await request(number)
         except grpc.aio.AioRpcError as error:
-            self.errors[from_rpc_error(error).code.name] += 1
+            self.errors.append(from_rpc_error(error))
         except SearchmeshError as error:
-            self.errors[error.code.name] += 1
+            self.errors.append(error)
         else:
             self.latencies_s.append(time.perf_counter() - due)
 
@@ -88,9 +94,15 @@ async def closed_loop(
 
 
 async def open_loop(
-    request: Request, *, per_second: float, calls: int = MAX_CALLS, seconds: float = MAX_SECONDS
+    request: Request,
+    *,
+    per_second: float,
+    calls: int = MAX_CALLS,
+    seconds: float = MAX_SECONDS,
+    stop: asyncio.Event | None = None,
 ) -> Outcome:
-    """A call every 1 / `per_second` until `calls` were made or `seconds` have passed, then a wait for the answers.
+    """A call every 1 / `per_second` until `calls` were made, `seconds` have passed or `stop` is set; then a wait for
+    the answers.
 
     At most MAX_CONCURRENCY calls are under way; a call that was due while they were all taken starts late, and its
     latency says so.
@@ -113,7 +125,7 @@ async def open_loop(
             due = start + number / per_second
             await asyncio.sleep(due - time.perf_counter())
             await places.acquire()
-            if time.perf_counter() - start >= seconds:
+            if time.perf_counter() - start >= seconds or (stop is not None and stop.is_set()):
                 break
             group.create_task(caller(number, due))
     outcome.seconds = time.perf_counter() - start

@@ -1,0 +1,132 @@
+"""The commands ``searchmesh bench`` and ``searchmesh eval``."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvloop
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from searchmesh.client import AsyncClient, IndexProgress
+from searchmesh.local import MeshSettings
+from searchmesh.runtime.errors import InvalidArgument
+from searchmesh_bench.corpora import collection_of
+from searchmesh_bench.datasets import Dataset, load
+from searchmesh_bench.evaluate import MODES, Quality
+from searchmesh_bench.evaluate import evaluate as measure_quality
+from searchmesh_bench.figures import FIGURES, Figure, Mesh, own_mesh, running_mesh
+from searchmesh_bench.figures.memory import memory
+from searchmesh_bench.machine import machine
+from searchmesh_bench.report import figure_table, quality_table
+
+_notes = Console(stderr=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def bench(
+    figures: Annotated[
+        list[str] | None,
+        typer.Argument(help=f"Figures to measure, all if none is named: {', '.join(FIGURES)}.", show_default=False),
+    ] = None,
+    minutes: Annotated[float, typer.Option(help="Length of the load of `memory`.", min=0.1, max=60)] = 5.0,
+    running: Annotated[
+        bool, typer.Option("--running", help="Measure the mesh that runs now, instead of one started for this.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure the figures that the mesh must reach.
+
+    Each prints both of its sides from one run, the result, and the target. Without --running a mesh is started on
+    free ports with the exported models and empty caches, and stopped afterwards. All figures take about fifteen
+    minutes on two cores. `quality` needs SEARCHMESH_DATA, a folder with judged collections in `cranfield` and
+    `scifact`.
+    """
+    names = list(dict.fromkeys(figures or FIGURES))
+    if unknown := [name for name in names if name not in FIGURES]:
+        raise InvalidArgument("figures", f"has {', '.join(unknown)}; the figures are {', '.join(FIGURES)}")
+    measures = {name: FIGURES[name] for name in names}
+    if "memory" in measures:
+        measures["memory"] = partial(memory, minutes=minutes)
+    measured = uvloop.run(_bench(measures, running=running, on_figure=(lambda _: None) if as_json else _show))
+    if as_json:
+        print(json.dumps({"machine": machine(), "figures": [figure.as_json() for figure in measured]}, indent=2))
+
+
+async def _bench(
+    measures: Mapping[str, Callable[[Mesh], Awaitable[Figure]]], *, running: bool, on_figure: Callable[[Figure], None]
+) -> list[Figure]:
+    settings = MeshSettings()
+    found = []
+    if not running:
+        _notes.print("starting a mesh …")
+    async with running_mesh(settings) if running else own_mesh(settings) as mesh:
+        for name, measure in measures.items():
+            _notes.print(f"measuring {name} …")
+            found.append(await measure(mesh))
+            on_figure(found[-1])
+    return found
+
+
+def _show(figure: Figure) -> None:
+    Console().print(figure_table(figure), "")
+
+
+def evaluate(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder with corpus.jsonl, queries.jsonl and qrels.tsv.")
+    ],
+    limit_queries: Annotated[
+        int | None, typer.Option(help="Ask only the first N queries.", metavar="N", min=1, show_default=False)
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Index again, also if the documents are unchanged.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure how well and how fast a running mesh searches a judged collection.
+
+    Indexes DIR into a collection of its own, which is used again while the documents are the same, and prints
+    nDCG@10, Recall@100, MRR@10 and latency of dense, lexical, hybrid and hybrid search with reranking. Searches run
+    one at a time, for 100 hits, with the query's vector in the cache. --fresh after a model was exported anew.
+
+    corpus.jsonl has {"id", "title", "text"} a line, queries.jsonl {"id", "text"}; qrels.tsv a header and query id,
+    document id and grade, separated by tabs.
+    """
+    dataset = load(folder)
+    dataset = Dataset(dataset.name, dataset.documents, dataset.queries[:limit_queries])
+    results = uvloop.run(_evaluate(dataset, fresh=fresh))
+    if as_json:
+        print(json.dumps(_as_json(dataset, results), indent=2))
+    else:
+        Console().print(quality_table(dataset.name, len(dataset.queries), results))
+
+
+async def _evaluate(dataset: Dataset, *, fresh: bool) -> dict[str, Quality]:
+    prefix = "eval-" + re.sub(r"[^A-Za-z0-9_-]", "-", dataset.name)[:40]
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    async with AsyncClient() as client:
+        with Progress(*columns, console=_notes, transient=True) as progress:
+            task = progress.add_task("indexing", total=len(dataset.documents))
+
+            def indexed(totals: IndexProgress) -> None:
+                progress.update(task, completed=totals.acknowledged)
+
+            collection = await collection_of(client, prefix, dataset.documents, indexed, fresh=fresh)
+            progress.update(task, description="searching", completed=0, total=len(dataset.queries) * (len(MODES) + 1))
+            return await measure_quality(client, collection, dataset, lambda: progress.advance(task))
+
+
+def _as_json(dataset: Dataset, results: Mapping[str, Quality]) -> dict[str, Any]:
+    return {
+        "dataset": dataset.name,
+        "documents": len(dataset.documents),
+        "queries": len(dataset.queries),
+        "modes": {mode: asdict(quality) for mode, quality in results.items()},
+    }

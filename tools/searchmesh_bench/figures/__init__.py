@@ -1,0 +1,21 @@
+"""The figures that the mesh must reach, each measured with both sides in one run."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from searchmesh_bench.figures.cache import cache
+from searchmesh_bench.figures.embedding import embedding
+from searchmesh_bench.figures.figure import Comparison, Figure
+from searchmesh_bench.figures.indexing import indexing
+from searchmesh_bench.figures.memory import memory
+from searchmesh_bench.figures.quality import quality
+from searchmesh_bench.figures.search import search
+from searchmesh_bench.mesh import Mesh, own_mesh, running_mesh
+
+__all__ = ["FIGURES", "Comparison", "Figure", "Mesh", "own_mesh", "running_mesh"]
+
+FIGURES: Mapping[str, Callable[[Mesh], Awaitable[Figure]]] = {
+    measure.__name__: measure for measure in (embedding, cache, search, indexing, quality, memory)
+}
+"""Each figure by its name, in the order of the mesh's way: vectors, answers from the cache, searches, then all."""
