@@ -64,7 +64,7 @@ class TritonBackend:
                 timeout = deadline.remaining_s()
                 if timeout is not None:
                     # A row that waits in Triton's queue past the deadline is rejected there, not computed.
-                    request.parameters["timeout"].uint64_param = max(1, int(timeout * 1e6))
+                    request.parameters["timeout"].int64_param = max(1, int(timeout * 1e6))
                 try:
                     reply = await self._stub.ModelInfer(request, timeout=timeout, metadata=inject())
                 except grpc.aio.AioRpcError as raised:
