@@ -1,0 +1,75 @@
+"""What a document must be like, and when two are the same."""
+
+from __future__ import annotations
+
+import json
+from hashlib import blake2b
+
+from searchmesh.router.index import Collection, Document, FieldType, FilterField, Json
+from searchmesh.router.index.filters import MAX_TAG_BYTES
+from searchmesh.runtime.errors import InvalidArgument
+
+MAX_ID_BYTES = 512
+MAX_TITLE_BYTES = 16 * 1024
+MAX_TEXT_BYTES = 1024 * 1024
+MAX_METADATA_BYTES = 64 * 1024
+MAX_TAGS = 256
+"""Values of one tag field of one document."""
+
+HASH_VERSION = 1
+"""Raise it when documents must be indexed again though they have not changed, as after a change of the analysis."""
+
+_CONTROLS = {chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))}
+
+
+def check_id(field: str, id: str) -> None:
+    """Raise InvalidArgument unless `id` can name a document."""
+    if not 1 <= len(id.encode()) <= MAX_ID_BYTES:
+        raise InvalidArgument(field, f"must have 1 to {MAX_ID_BYTES} bytes, has {len(id.encode())}")
+    if not _CONTROLS.isdisjoint(id):
+        raise InvalidArgument(field, "has a control character")
+
+
+def check_document(document: Document, collection: Collection) -> None:
+    """Raise InvalidArgument, with the field within the document, unless it can be indexed."""
+    check_id("id", document.id)
+    if not passage(document):
+        raise InvalidArgument("text", "needs a title or a text")
+    _check_size("title", document.title, MAX_TITLE_BYTES)
+    _check_size("text", document.text, MAX_TEXT_BYTES)
+    _check_size("metadata", json.dumps(document.metadata, ensure_ascii=False), MAX_METADATA_BYTES)
+    for field in collection.filter_fields:
+        _check_value(field, document.metadata.get(field.name))
+
+
+def passage(document: Document) -> str:
+    """What is embedded and reranked: title and text."""
+    return f"{document.title}\n{document.text}".strip()
+
+
+def content_hash(document: Document, collection: Collection) -> bytes:
+    """16 bytes over all that a record of this document in this collection is made from."""
+    spaces = [[space.name, space.embedder, space.dimensions] for space in collection.spaces]
+    content = [HASH_VERSION, spaces, document.title, document.text, document.metadata]
+    return blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).digest()
+
+
+def _check_size(field: str, text: str, limit: int) -> None:
+    # A character has at most four bytes, so most texts need no second look.
+    if 4 * len(text) > limit and (size := len(text.encode())) > limit:
+        raise InvalidArgument(field, f"has {size} bytes, the limit is {limit}")
+
+
+def _check_value(field: FilterField, value: Json) -> None:
+    path = f"metadata.{field.name}"
+    if value is None:
+        return
+    if field.type is FieldType.NUMBER:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise InvalidArgument(path, "must be a number, as the collection's filter field says")
+        return
+    values = value if isinstance(value, list) else [value]
+    if not all(isinstance(tag, str) for tag in values):
+        raise InvalidArgument(path, "must be a string or a list of strings, as the collection's filter field says")
+    if len(values) > MAX_TAGS or any(len(str(tag).encode()) > MAX_TAG_BYTES for tag in values):
+        raise InvalidArgument(path, f"may have {MAX_TAGS} values of {MAX_TAG_BYTES} bytes at most")

@@ -1,0 +1,65 @@
+"""Settings of the router."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import NoDecode
+
+from searchmesh.router.federation import SourceAddress
+from searchmesh.runtime.settings import ServiceSettings
+
+
+class RouterSettings(ServiceSettings):
+    """Where the router finds what it orchestrates, and how long it waits."""
+
+    port: int = Field(default=7100, ge=0, le=65335)
+    """gRPC port."""
+
+    index_url: str = "redis://127.0.0.1:7380/0"
+    """Redis of the index."""
+
+    embedding_target: str = "127.0.0.1:7101"
+    """gRPC target of the embedding service, such as ``dns:///embedding:7101``."""
+
+    reranker_target: str = "127.0.0.1:7102"
+    """gRPC target of the reranking service."""
+
+    sources: Annotated[tuple[SourceAddress, ...], NoDecode] = ()
+    """Retrievers outside that searches may name, as ``name=target`` or ``name=target/collection``, separated by
+    commas."""
+
+    index_read_timeout_ms: int = Field(default=100, ge=1)
+    """Longest wait for the index in a search. KNN and BM25 take a few milliseconds, also while documents are added."""
+
+    index_write_timeout_ms: int = Field(default=10_000, ge=1)
+    """Longest wait for the index when documents or collections are written."""
+
+    embed_timeout_ms: int = Field(default=2_000, ge=1)
+    """Longest wait for the vector of a query; then the search goes on without."""
+
+    rerank_timeout_ms: int = Field(default=10_000, ge=1)
+    """Longest wait for the reranker; then the order is the fused one."""
+
+    source_timeout_ms: int = Field(default=2_000, ge=1)
+    """Longest wait for a source; then the search goes on without."""
+
+    index_batch_documents: int = Field(default=64, ge=1)
+    """Documents of one embedding request when indexing."""
+
+    index_window: int = Field(default=4, ge=1)
+    """Batches of one Index stream that are worked on at once: while one is written, others are embedded."""
+
+    index_embed_timeout_ms: int = Field(default=120_000, ge=1)
+    """Longest wait for the vectors of one batch when indexing."""
+
+    index_patience_s: float = Field(default=30.0, ge=0)
+    """How long an Index stream tries again when embedding or index are not available, before it ends."""
+
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(SourceAddress.parse(entry.strip()) for entry in value.split(",") if entry.strip())
+        return value
