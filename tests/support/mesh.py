@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 
+from searchmesh.local import Home
 from searchmesh.local.child import Child
 from searchmesh.local.guard import marked
 
@@ -68,10 +69,10 @@ async def eventually(
         await asyncio.sleep(every_s)
 
 
-def processes_of(home_id: str) -> dict[int, str]:
+def processes_of(home: Home) -> dict[int, str]:
     """Pid → program name of every process of the mesh of a home."""
     found = {}
-    for pid in marked(f"{home_id}/"):
+    for pid in marked(f"{home.id}/") if home.state.exists() else []:
         try:
             found[pid] = psutil.Process(pid).name()
         except psutil.NoSuchProcess:

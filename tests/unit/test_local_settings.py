@@ -72,6 +72,8 @@ def test_one_process_at_a_time_holds_a_home(tmp_path: Path) -> None:
 
 
 def test_homes_have_ids_of_their_own_and_one_folder_has_one(tmp_path: Path) -> None:
+    for name in ("real", "other"):
+        (tmp_path / name / "state").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "real")
     assert Home(tmp_path / "real").id != Home(tmp_path / "other").id
     assert Home(tmp_path / "real").id == Home(tmp_path / "link").id

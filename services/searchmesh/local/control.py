@@ -13,8 +13,9 @@ from pathlib import Path
 from searchmesh.local.child import Child
 from searchmesh.local.guard import ORPHAN_GRACE_S, end_marked
 from searchmesh.local.home import Home, already_running
+from searchmesh.local.logs import follow as following
+from searchmesh.local.logs import tail
 from searchmesh.local.mesh import NAMES, children, running
-from searchmesh.local.process import tail
 from searchmesh.local.settings import MeshSettings
 from searchmesh.local.state import ChildState, MeshState, Phase
 from searchmesh.runtime.errors import FailedPrecondition, NotFound
@@ -71,12 +72,14 @@ def up_detached(settings: MeshSettings, on_change: Listener = lambda _: None) ->
         while True:
             ended, _ = os.waitpid(pid, os.WNOHANG)
             state = MeshState.read(home.state_file)
-            if state is not None and state.pid == pid:
+            if state is not None and state.pid != pid:
+                state = None  # of an earlier run
+            if state is not None:
                 on_change(state)
                 if state.ready:
                     return state
             if ended:
-                raise _did_not_start(state if state and state.pid == pid else None, log)
+                raise _did_not_start(state, log)
             time.sleep(_POLL_S)
     except KeyboardInterrupt:
         os.kill(pid, signal.SIGTERM)
@@ -92,7 +95,7 @@ def down(path: Path, timeout_s: float = 120.0) -> bool:
     """
     home = Home(path)
     if not home.is_locked():
-        return end_marked(f"{home.id}/", ORPHAN_GRACE_S) > 0
+        return home.state.exists() and end_marked(f"{home.id}/", ORPHAN_GRACE_S) > 0
     state = MeshState.read(home.state_file)
     if state is None or not state.owner_lives():
         raise FailedPrecondition(
@@ -139,26 +142,7 @@ def logs(path: Path, name: str, *, lines: int = 50, follow: bool = False) -> Ite
     log = Home(path).log(name)
     if not log.exists() and not follow:
         raise NotFound(f"{log} does not exist: {name} has not run yet")
-    return _followed(log, lines) if follow else iter(tail(log, lines))
-
-
-def _followed(log: Path, lines: int) -> Iterator[str]:
-    """Lines for ever. A new run begins a new file, which is then read from its beginning."""
-    yield from tail(log, lines)
-    known = log.stat() if log.exists() else None
-    position = known.st_size if known else 0
-    rest = b""
-    while True:
-        if log.exists() and (now := log.stat()) != known:
-            if known is None or now.st_ino != known.st_ino:
-                position = 0
-            known = now
-            with log.open("rb") as file:
-                file.seek(position)
-                *complete, rest = (rest + file.read()).split(b"\n")
-                position = file.tell()
-            yield from (line.decode("utf-8", errors="replace") for line in complete)
-        time.sleep(_POLL_S)
+    return following(log, lines) if follow else iter(tail(log, lines))
 
 
 def _spawn(settings: MeshSettings, log: Path) -> int:

@@ -15,7 +15,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,8 +37,12 @@ class Home:
 
     @property
     def id(self) -> str:
-        """Names this home among the processes of the machine; the same for every run."""
-        return f"searchmesh-{hashlib.blake2b(os.fsencode(self.path.resolve()), digest_size=4).hexdigest()}"
+        """Names this home, which must exist, among the processes of the machine; the same for every run.
+
+        The folder itself and not its path: a container may have another folder at the same path.
+        """
+        status = self.state.stat()
+        return f"searchmesh-{status.st_dev:x}-{status.st_ino:x}"
 
     @property
     def repository(self) -> Path:

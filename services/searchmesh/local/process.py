@@ -43,13 +43,19 @@ class ChildProcess:
 
     async def becomes_ready(self) -> str:
         """Wait until it is ready; otherwise why it is not, in words."""
-        started = time.monotonic()
+        give_up_at = time.monotonic() + self.child.ready_timeout_s
         exited = asyncio.ensure_future(self._process.wait())
         try:
-            while time.monotonic() < started + self.child.ready_timeout_s:
+            while (left := give_up_at - time.monotonic()) > 0:
+                # In a task of its own: a client library that swallows a cancellation must not make a stop hang.
+                probe = asyncio.ensure_future(self.child.ready())
+                try:
+                    await asyncio.wait({exited, probe}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    probe.cancel()
                 if exited.done():
                     return _ended(exited.result())
-                if await self.child.ready():
+                if probe.done() and probe.result():
                     return ""
                 await asyncio.wait({exited}, timeout=_PROBE_INTERVAL_S)
             return f"was not ready within {self.child.ready_timeout_s:g} s"
@@ -76,14 +82,3 @@ class ChildProcess:
 
 def _ended(code: int) -> str:
     return f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-
-
-def tail(log: Path, lines: int) -> list[str]:
-    """The last lines of a log, at most those of its last 64 KiB."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - 65536))
-            text = file.read().decode("utf-8", errors="replace")
-    except FileNotFoundError:
-        return []
-    return text.splitlines()[-lines:] if lines > 0 else []

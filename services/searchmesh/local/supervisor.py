@@ -14,7 +14,8 @@ from searchmesh.local import guard
 from searchmesh.local.backoff import Backoff
 from searchmesh.local.child import Child
 from searchmesh.local.home import Home
-from searchmesh.local.process import ChildProcess, tail
+from searchmesh.local.logs import tail
+from searchmesh.local.process import ChildProcess
 from searchmesh.local.state import ChildState, Phase
 from searchmesh.runtime.errors import FailedPrecondition, SearchmeshError
 
