@@ -42,22 +42,28 @@ def document_proto(position: int, document: Document | Mapping[str, Any]) -> rou
             raise InvalidArgument(
                 f"documents[{position}]", f"has no field {', '.join(sorted(map(str, unknown)))}; put it into metadata"
             )
+    for name in ("id", "title", "text"):
+        if not isinstance(values.get(name, ""), str):
+            raise InvalidArgument(f"documents[{position}].{name}", f"{name} must be a string")
+    metadata = values.get("metadata") or {}
+    if not isinstance(metadata, Mapping):
+        raise InvalidArgument(f"documents[{position}].metadata", "metadata must be an object")
     try:
         return router_pb2.Document(
             id=values.get("id", ""),
             title=values.get("title", ""),
             text=values.get("text", ""),
-            metadata=_struct(values.get("metadata") or {}),
+            metadata=json_format.ParseDict(dict(metadata), struct_pb2.Struct()),
         )
-    except (TypeError, ValueError, json_format.ParseError) as problem:
-        raise InvalidArgument(f"documents[{position}]", str(problem)) from None
+    except UnicodeEncodeError:
+        raise InvalidArgument(f"documents[{position}]", "has text that is not valid Unicode") from None
+    except (TypeError, ValueError, json_format.ParseError):
+        raise InvalidArgument(
+            f"documents[{position}].metadata", "metadata has a value that JSON does not know"
+        ) from None
 
 
 _FIELDS = frozenset({"id", "title", "text", "metadata"})
-
-
-def _struct(values: Mapping[str, Any]) -> struct_pb2.Struct:
-    return json_format.ParseDict(dict(values), struct_pb2.Struct())
 
 
 def _plain(value: struct_pb2.Value) -> Any:

@@ -1,0 +1,34 @@
+"""The client that commands use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from searchmesh.client import Client
+    from searchmesh.local import Ports
+
+TimeoutOption = Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="Longest wait for the answer.")]
+
+
+def connected(timeout_s: float = 30.0) -> Client:
+    """A client of the services that SEARCHMESH_…_TARGET name, else of the mesh that runs on this home."""
+    from searchmesh.client import Client, ClientSettings
+
+    settings = ClientSettings()
+    targets = {name.removesuffix("_target"): getattr(settings, name) for name in settings.model_fields_set}
+    ports = _running()
+    if ports is not None:
+        local = {"router": ports.router, "embedding": ports.embedding, "reranker": ports.reranker}
+        targets = {name: f"127.0.0.1:{port}" for name, port in local.items()} | targets
+    return Client(**targets, timeout_s=timeout_s)
+
+
+def _running() -> Ports | None:
+    """Ports of the mesh that runs on this home: it may have been shifted when it was started."""
+    from searchmesh.local import MeshSettings, MeshState
+
+    state = MeshState.read(MeshSettings().folder.state_file)
+    return MeshSettings(**state.settings).ports if state is not None and state.owner_lives() else None

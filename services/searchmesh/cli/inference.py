@@ -1,0 +1,137 @@
+"""``searchmesh embed`` and ``searchmesh rerank``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from searchmesh.cli.connection import TimeoutOption, connected
+from searchmesh.cli.output import JsonOption, counted, note, print_json, print_table, stages
+
+if TYPE_CHECKING:
+    from searchmesh.client import Embeddings
+
+_SHOWN = 4
+"""Components of a vector that are shown without --json."""
+
+ModelOption = Annotated[
+    str, typer.Option(metavar="NAME", help="Name of the model.", show_default="the service's default")
+]
+DType = Literal["float32", "float16", "int8", "uint8", "binary"]
+Truncation = Literal["refuse", "end", "start"]
+
+
+def embed(
+    texts: Annotated[
+        list[str], typer.Argument(metavar="TEXT", help="Texts, or - for one text a line from standard input.")
+    ],
+    model: ModelOption = "",
+    task: Annotated[
+        str, typer.Option(metavar="NAME", help="One of the model's tasks.", show_default="the model's own")
+    ] = "",
+    dimensions: Annotated[
+        int, typer.Option(metavar="N", help="One of the model's sizes.", show_default="the largest")
+    ] = 0,
+    dtype: Annotated[DType, typer.Option(metavar="TYPE", help="float32, float16, int8, uint8 or binary.")] = "float32",
+    truncation: Annotated[
+        Truncation,
+        typer.Option(metavar="WORD", help="Of a text over the model's limit: refuse it, or cut its end or start."),
+    ] = "refuse",
+    multi_vector: Annotated[bool, typer.Option("--multi-vector", help="One vector per token.")] = False,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor fill the cache.")] = False,
+    timeout: TimeoutOption = 30.0,
+    json: JsonOption = False,
+) -> None:
+    """Turn texts into vectors.
+
+    Shows their first components; --json prints them whole.
+    """
+    texts = lines_or(texts)
+    with connected(timeout) as client:
+        embeddings = client.embed(
+            texts,
+            model=model,
+            task=task,
+            dimensions=dimensions,
+            dtype=dtype,
+            truncation=truncation,
+            multi_vector=multi_vector,
+            bypass_cache=no_cache,
+        )
+    if json:
+        print_json(_as_data(embeddings, multi_vector))
+        return
+    print_table(
+        ("text", "tokens", "vectors", "first components"),
+        [
+            (shortened(text, 30), str(info.tokens), str(len(rows)), _components(rows[0].tolist()))
+            for text, info, rows in zip(texts, embeddings.inputs, embeddings.per_input(), strict=True)
+        ],
+        right=("tokens", "vectors"),
+    )
+    cached = sum(info.cached for info in embeddings.inputs)
+    note(
+        f"{embeddings.model} · {embeddings.dimensions} dimensions · {embeddings.dtype} · "
+        f"{counted(embeddings.tokens, 'token')} · {cached} of {len(texts)} cached"
+    )
+    note(f"ms: {stages(embeddings.timings)}")
+
+
+def rerank(
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="What is looked for.")],
+    documents: Annotated[
+        list[str], typer.Argument(metavar="TEXT", help="Texts, or - for one text a line from standard input.")
+    ],
+    top: Annotated[
+        int | None, typer.Option("--top", "-n", metavar="N", help="Show only the best.", show_default="all")
+    ] = None,
+    model: ModelOption = "",
+    timeout: TimeoutOption = 30.0,
+    json: JsonOption = False,
+) -> None:
+    """Order texts by how relevant they are to a query."""
+    with connected(timeout) as client:
+        ranking = client.rerank(query, lines_or(documents), top_n=top, model=model)
+    if json:
+        print_json(ranking)
+        return
+    print_table(
+        ("score", "#", "text"),
+        [(f"{result.relevance_score:.4f}", str(result.index), result.text) for result in ranking.results],
+        right=("score", "#"),
+    )
+    note(f"{ranking.model} · {counted(ranking.tokens, 'token')} · ms: {stages(ranking.timings)}")
+
+
+def lines_or(texts: list[str]) -> list[str]:
+    """The texts, or the lines of standard input that are not empty if the only text is ``-``."""
+    if texts != ["-"]:
+        return texts
+    return [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
+
+
+def shortened(text: str, length: int) -> str:
+    """The text on one line, cut to a length."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 1] + "…"
+
+
+def _components(row: list[float]) -> str:
+    shown = " ".join(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row[:_SHOWN])
+    return f"{shown} …" if len(row) > _SHOWN else shown
+
+
+def _as_data(embeddings: Embeddings, multi_vector: bool) -> dict[str, object]:
+    rows = embeddings.per_input()
+    return {
+        "model": embeddings.model,
+        "dtype": embeddings.dtype,
+        "dimensions": embeddings.dimensions,
+        "vectors": [row.tolist() if multi_vector else row[0].tolist() for row in rows],
+        "inputs": embeddings.inputs,
+        "tokens": embeddings.tokens,
+        "cache": embeddings.cache,
+        "timings": embeddings.timings,
+    }
