@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -46,21 +45,6 @@ def unit(*components: float) -> Vector:
 def record(id: str, text: str = "some text", *, title: str = "", vector: Vector | None = None, **meta: Json) -> Record:
     vector = unit(1, 0, 0, 0) if vector is None else vector
     return Record(Document(id, title, text, meta), b"hash of " + id.encode(), {"text": vector})
-
-
-@pytest.fixture(scope="module")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
-        yield server
-
-
-@pytest.fixture
-async def index(redis_server: RedisServer) -> AsyncIterator[RedisIndex]:
-    with redis_server.client() as client:
-        client.flushall()
-    index = RedisIndex(redis_server.url, read_timeout_s=1.0, write_timeout_s=5.0)
-    yield index
-    await index.close()
 
 
 async def test_a_definition_comes_back_as_it_was_created(index: RedisIndex) -> None:

@@ -30,7 +30,7 @@ class SourceAddress:
         """From ``name=target`` or ``name=target/collection``; without one the collection is called as the source."""
         match = _ADDRESS.fullmatch(text)
         if match is None:
-            raise ValueError(f"{text!r} is not of the form name=target or name=target/collection")
+            raise ValueError(f"source {text!r} is not of the form name=target or name=target/collection")
         return cls(match["name"], match["target"], match["collection"] or match["name"])
 
 

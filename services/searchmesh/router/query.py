@@ -14,6 +14,10 @@ MAX_CANDIDATES = 1000
 MAX_RERANK_DEPTH = 500
 
 
+STAGES = ("embed", "dense", "lexical", "fuse", "fused", "fetch", "rerank")
+"""Names in the timings, scores and degradations of every search."""
+
+
 class Mode(StrEnum):
     """Which retrievers a search uses."""
 

@@ -56,7 +56,9 @@ class Retrieval:
         ]
         if plan.lexical:
             jobs += [self._run("lexical", self._lexical(one, query, call), query) for one in plan.collections]
-        jobs += [self._run(name, self._source(name, query, call), query) for name in plan.sources]
+        # A source has fused its retrievers already: its ranking has the votes of as many as run here.
+        votes = float(plan.dense + plan.lexical)
+        jobs += [self._run(name, self._source(name, votes, query, call), query) for name in plan.sources]
         outcomes = await asyncio.gather(*jobs)
         errors = [outcome.error for outcome in outcomes if outcome.error is not None]
         if errors and len(errors) == len(outcomes):
@@ -110,14 +112,14 @@ class Retrieval:
         floor = found[-1].score if len(found) == query.candidates else 0.0
         return _Outcome(Ranking("lexical", _scores(collection, found), floor, query.fusion.weight("lexical")))
 
-    async def _source(self, name: str, query: SearchQuery, call: Call) -> _Outcome:
+    async def _source(self, name: str, votes: float, query: SearchQuery, call: Call) -> _Outcome:
         with measured(call, name):
             answer = await self._sources[name].retrieve(
                 query.text, query.mode, query.candidates, query.filter, timeout_s=self._budgets.source(call.deadline)
             )
         scores = {(name, hit.document.id): hit.score for hit in answer.hits}
         return _Outcome(
-            ranking=Ranking(name, scores, min(scores.values(), default=0.0)),
+            ranking=Ranking(name, scores, min(scores.values(), default=0.0), votes),
             documents={(name, hit.document.id): hit.document for hit in answer.hits},
             degraded=[Degradation(name, one.reason, f"{one.stage}: {one.message}") for one in answer.degraded],
         )

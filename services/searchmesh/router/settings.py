@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
 from searchmesh.router.federation import SourceAddress
+from searchmesh.router.query import STAGES
 from searchmesh.runtime.settings import ServiceSettings
 
 
@@ -63,3 +64,14 @@ class RouterSettings(ServiceSettings):
         if isinstance(value, str):
             return tuple(SourceAddress.parse(entry.strip()) for entry in value.split(",") if entry.strip())
         return value
+
+    @field_validator("sources")
+    @classmethod
+    def _check_names(cls, sources: tuple[SourceAddress, ...]) -> tuple[SourceAddress, ...]:
+        names = [source.name for source in sources]
+        for name in names:
+            if name in STAGES:
+                raise ValueError(f"a source cannot be called {name!r}: that is a stage of every search")
+            if names.count(name) > 1:
+                raise ValueError(f"two sources are called {name!r}")
+        return sources
