@@ -6,10 +6,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
-import fake_mesh
 import numpy as np
 import pytest
-from fake_mesh import DIMENSIONS, FakeMesh, vector_of
 
 import searchmesh.client
 from searchmesh.client import AsyncClient, Fusion, RerankOptions, number, tag
@@ -24,6 +22,8 @@ from searchmesh.runtime.errors import (
     Unavailable,
 )
 from searchmesh.v1 import router_pb2
+from support import fake_mesh
+from support.fake_mesh import DIMENSIONS, FakeMesh, vector_of
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ async def test_collections_and_documents_come_back_as_they_were_sent(client: Asy
     (document,) = await client.get_documents("docs", ["missing", "1"])
     assert document.metadata == metadata
     assert isinstance(document.metadata["year"], int)
-    assert [c.document_count for c in await client.list_collections()] in ([0], [1])
+    assert [c.document_count for c in await client.list_collections()] == [1]
     assert (await client.get_collection("docs")).document_count == 1
     assert await client.delete_documents("docs", ["1", "2"]) == 1
     assert await client.delete_collection("docs") == 0

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 
-import fake_mesh
 import pytest
-from fake_mesh import FakeMesh
 
 from searchmesh.client import AsyncClient, IndexProgress, streams
 from searchmesh.runtime.errors import (
@@ -18,6 +16,8 @@ from searchmesh.runtime.errors import (
     SearchmeshError,
     Unavailable,
 )
+from support import fake_mesh
+from support.fake_mesh import FakeMesh
 
 
 @pytest.fixture

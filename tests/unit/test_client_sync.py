@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import fake_mesh
 import pytest
-from fake_mesh import FakeMesh
 
 from searchmesh.client import AsyncClient, Client
 from searchmesh.runtime.errors import FailedPrecondition, InvalidArgument, NotFound
-
-
-class Served:
-    """A fake mesh on an event loop in a thread."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
-        self._thread.start()
-        self.mesh = FakeMesh()
-        self._server, self.port = self._run(fake_mesh.start(self.mesh))
-
-    def _run(self, coroutine):  # type: ignore[no-untyped-def]
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
-
-    def close(self) -> None:
-        self._run(self._server.stop(0))
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+from support.fake_mesh import Served
 
 
 @pytest.fixture
@@ -45,8 +23,7 @@ def served() -> Iterator[Served]:
 
 @pytest.fixture
 def client(served: Served) -> Iterator[Client]:
-    target = f"127.0.0.1:{served.port}"
-    with Client(target, target, target, timeout_s=5) as client:
+    with Client(served.target, served.target, served.target, timeout_s=5) as client:
         yield client
 
 

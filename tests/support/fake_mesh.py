@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 import grpc.aio
 import numpy as np
@@ -13,6 +15,8 @@ from searchmesh.embedding.dtypes import packed
 from searchmesh.runtime.errors import AlreadyExists, InvalidArgument, NotFound, SearchmeshError, to_status
 from searchmesh.runtime.rpc import Call, Gate, Rpc
 from searchmesh.v1 import common_pb2, embedding_pb2, models_pb2, reranker_pb2, router_pb2
+
+R = TypeVar("R")
 
 DIMENSIONS = 12
 _STAGE = common_pb2.StageTiming(stage="infer", duration_us=1500)
@@ -112,7 +116,7 @@ class FakeMesh:
         if isinstance(request, models_pb2.ListModelsRequest):
             model = models_pb2.Model(name="fake", kind="embedding", dimensions=[DIMENSIONS], ready=True)
             return models_pb2.ListModelsResponse(models=[model])
-        return router_pb2.ListCollectionsResponse(collections=self.collections.values())
+        return router_pb2.ListCollectionsResponse(collections=[self._collection(name) for name in self.collections])
 
     async def Create(self, request: router_pb2.CreateCollectionRequest, call: Call) -> router_pb2.Collection:
         await self._enter()
@@ -241,3 +245,25 @@ async def running(mesh: FakeMesh) -> AsyncIterator[str]:
     finally:
         mesh.hang.set()
         await server.stop(0)
+
+
+class Served:
+    """A fake mesh on an event loop in a thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        self.mesh = FakeMesh()
+        self._server, port = self._run(start(self.mesh))
+        self.target = f"127.0.0.1:{port}"
+
+    def _run(self, coroutine: Coroutine[Any, Any, R]) -> R:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self.mesh.hang.set)
+        self._run(self._server.stop(0))
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
