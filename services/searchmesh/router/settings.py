@@ -31,8 +31,9 @@ class RouterSettings(ServiceSettings):
     """Retrievers outside that searches may name, as ``name=target`` or ``name=target/collection``, separated by
     commas."""
 
-    index_read_timeout_ms: int = Field(default=100, ge=1)
-    """Longest wait for the index in a search. KNN and BM25 take a few milliseconds, also while documents are added."""
+    index_read_timeout_ms: int = Field(default=500, ge=1)
+    """Longest wait for the index in a search. KNN and BM25 take milliseconds; but unlike a cache the index cannot be
+    done without, so a pause of it (an append-only file being rewritten, a large filter) is better waited for."""
 
     index_write_timeout_ms: int = Field(default=10_000, ge=1)
     """Longest wait for the index when documents or collections are written."""

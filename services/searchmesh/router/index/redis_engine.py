@@ -51,6 +51,8 @@ class RedisIndex:
 
     def __init__(self, url: str, *, read_timeout_s: float, write_timeout_s: float) -> None:
         self._redis = RedisClient(url, read_timeout_s=read_timeout_s, write_timeout_s=write_timeout_s)
+        # One portion of records at a time: Redis gains nothing from several, and searches would queue behind all.
+        self._writing = asyncio.Lock()
 
     async def close(self) -> None:
         """Close the connections."""
@@ -103,7 +105,8 @@ class RedisIndex:
             for record in records[start : start + RECORDS_PER_ROUND_TRIP]:
                 commands += write_commands(collection, record, terms)
                 await asyncio.sleep(0)
-            await self._redis.write_all(commands)
+            async with self._writing:
+                await self._redis.write_all(commands)
         try:
             await self._check_is_there(collection)
         except NotFound:
