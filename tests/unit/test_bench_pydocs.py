@@ -10,7 +10,6 @@ import pytest
 from searchmesh.client import Document
 from searchmesh_bench.pydocs import corpus
 from searchmesh_bench.pydocs.entry import TITLE_CHARACTERS, Entry
-from searchmesh_bench.pydocs.passages import passages
 from searchmesh_bench.pydocs.sources import read_module
 
 SOURCE = '''
@@ -137,6 +136,11 @@ def test_private_names_tests_and_games_are_left_out(documents: dict[str, Documen
     assert not parts & {"test", "idlelib", "turtledemo", "antigravity", "this"}
 
 
+def test_names_that_a_module_only_imports_are_not_its_own(documents: dict[str, Document]) -> None:
+    assert "io.StringIO.read" in documents
+    assert "csv.StringIO.read" not in documents
+
+
 def test_the_corpus_is_the_same_each_time(documents: dict[str, Document]) -> None:
     assert corpus() == list(documents.values())
 
@@ -158,26 +162,3 @@ def test_long_signatures_are_cut_between_parameters() -> None:
     assert len(title) <= TITLE_CHARACTERS
     assert title.startswith("module.function(parameter0=None, ")
     assert title.endswith("=None, …)")
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("short", ["short"]),
-        ("one two\n\nthree", ["one two", "three"]),
-        ("one\n\ntwo\n\n\nthree four", ["one\n\ntwo", "three four"]),
-        ("first line\nsecond line", ["first line", "second", "line"]),
-        ("a b c d e f g h i", ["a b c d e", "f g h i"]),
-        ("unbreakable-word and", ["unbreakable-word", "and"]),
-        ("   ", []),
-    ],
-)
-def test_texts_are_cut_at_the_largest_joints(text: str, expected: list[str]) -> None:
-    assert passages(text, max_characters=10) == expected
-
-
-def test_passages_keep_every_word(documents: dict[str, Document]) -> None:
-    text = "\n\n".join(document.text for document in list(documents.values())[:200])
-    pieces = passages(text, max_characters=300)
-    assert " ".join(pieces).split() == text.split()
-    assert max(map(len, pieces)) <= 300

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
@@ -12,9 +11,10 @@ from typing import Annotated, Any
 
 import typer
 import uvloop
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from searchmesh.cli.connection import targets
+from searchmesh.cli.output import JsonOption, console, error_console, note, print_json
 from searchmesh.client import AsyncClient, IndexProgress
 from searchmesh.local import MeshSettings
 from searchmesh.runtime.errors import InvalidArgument
@@ -27,9 +27,8 @@ from searchmesh_bench.figures.memory import memory
 from searchmesh_bench.machine import machine
 from searchmesh_bench.report import figure_table, quality_table
 
-_notes = Console(stderr=True)
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_TIMEOUT_S = 60.0
+"""Of one search; reranking a hundred long passages on a busy machine takes seconds."""
 
 
 def bench(
@@ -41,7 +40,7 @@ def bench(
     running: Annotated[
         bool, typer.Option("--running", help="Measure the mesh that runs now, instead of one started for this.")
     ] = False,
-    as_json: Json = False,
+    json: JsonOption = False,
 ) -> None:
     """Measure the figures that the mesh must reach.
 
@@ -56,9 +55,11 @@ def bench(
     measures = {name: FIGURES[name] for name in names}
     if "memory" in measures:
         measures["memory"] = partial(memory, minutes=minutes)
-    measured = uvloop.run(_bench(measures, running=running, on_figure=(lambda _: None) if as_json else _show))
-    if as_json:
-        print(json.dumps({"machine": machine(), "figures": [figure.as_json() for figure in measured]}, indent=2))
+    if not json:
+        console().print(" · ".join(f"{name} {value}" for name, value in machine().items()), "", style="dim")
+    measured = uvloop.run(_bench(measures, running=running, on_figure=(lambda _: None) if json else _show))
+    if json:
+        print_json({"machine": machine(), "figures": [figure.as_json() for figure in measured]})
 
 
 async def _bench(
@@ -67,17 +68,17 @@ async def _bench(
     settings = MeshSettings()
     found = []
     if not running:
-        _notes.print("starting a mesh …")
+        note("starting a mesh …")
     async with running_mesh(settings) if running else own_mesh(settings) as mesh:
         for name, measure in measures.items():
-            _notes.print(f"measuring {name} …")
+            note(f"measuring {name} …")
             found.append(await measure(mesh))
             on_figure(found[-1])
     return found
 
 
 def _show(figure: Figure) -> None:
-    Console().print(figure_table(figure), "")
+    console().print(figure_table(figure), "")
 
 
 def evaluate(
@@ -88,7 +89,7 @@ def evaluate(
         int | None, typer.Option(help="Ask only the first N queries.", metavar="N", min=1, show_default=False)
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Index again, also if the documents are unchanged.")] = False,
-    as_json: Json = False,
+    json: JsonOption = False,
 ) -> None:
     """Measure how well and how fast a running mesh searches a judged collection.
 
@@ -102,17 +103,18 @@ def evaluate(
     dataset = load(folder)
     dataset = Dataset(dataset.name, dataset.documents, dataset.queries[:limit_queries])
     results = uvloop.run(_evaluate(dataset, fresh=fresh))
-    if as_json:
-        print(json.dumps(_as_json(dataset, results), indent=2))
+    if json:
+        print_json(_as_json(dataset, results))
     else:
-        Console().print(quality_table(dataset.name, len(dataset.queries), results))
+        console().print(quality_table(dataset.name, len(dataset.queries), results))
 
 
 async def _evaluate(dataset: Dataset, *, fresh: bool) -> dict[str, Quality]:
     prefix = "eval-" + re.sub(r"[^A-Za-z0-9_-]", "-", dataset.name)[:40]
+    out = error_console()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    async with AsyncClient() as client:
-        with Progress(*columns, console=_notes, transient=True) as progress:
+    async with AsyncClient(**targets(), timeout_s=_TIMEOUT_S) as client:
+        with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as progress:
             task = progress.add_task("indexing", total=len(dataset.documents))
 
             def indexed(totals: IndexProgress) -> None:

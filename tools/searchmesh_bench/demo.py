@@ -15,6 +15,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from searchmesh.catalog import ModelRepository
+from searchmesh.cli.output import milliseconds
+from searchmesh.cli.snippets import snippet, terms_of
 from searchmesh.client import AsyncClient, Document, Hit
 from searchmesh.local import NAMES, MeshSettings, MeshState, Phase, Ports, free_port_offset, running
 from searchmesh.local.ports import is_free
@@ -30,6 +33,7 @@ _QUESTIONS = (
     "remove a directory and everything in it",
     "the most common words of a text",
 )
+_STAGES = ("dense", "lexical", "fused", "rerank")
 _HITS = 3
 _WIDTH = 80
 
@@ -49,6 +53,7 @@ def demo(
     usual = MeshSettings()
     settings = usual.model_copy(update={"home": usual.home / "demo", "port_offset": _port_offset(usual.ports)})
     try:
+        _export(settings)
         asyncio.run(_demo(settings, [" ".join(question)] if question else _QUESTIONS))
     except SearchmeshError as error:
         Console(stderr=True, highlight=False).print(error.message, style="red", markup=False)
@@ -57,6 +62,15 @@ def demo(
         raise typer.Exit(128 + signal.SIGTERM) from None
     except KeyboardInterrupt:
         raise typer.Exit(128 + signal.SIGINT) from None
+
+
+def _export(settings: MeshSettings) -> None:
+    """Export the default model if that was not done before."""
+    repository = settings.folder.repository
+    if settings.default_model not in ModelRepository(repository).names():
+        from searchmesh_export.cli import export  # with all of torch behind it
+
+        export(settings.default_model, repository=repository)
 
 
 def _port_offset(ports: Ports) -> int:
@@ -81,7 +95,7 @@ async def _demo(settings: MeshSettings, questions: Sequence[str]) -> None:
 async def _mesh(settings: MeshSettings) -> AsyncIterator[AsyncClient]:
     """A client of a mesh that runs for the length of the block."""
     async with AsyncExitStack() as stack:
-        with step(_console, "starting the mesh", f"mesh started: {', '.join(NAMES)}", len(NAMES)) as show:
+        with step(_console, "starting the mesh", f"{', '.join(NAMES)} ready", len(NAMES)) as show:
 
             def on_change(state: MeshState) -> None:
                 show(sum(child.phase is Phase.READY for child in state.children))
@@ -92,7 +106,7 @@ async def _mesh(settings: MeshSettings) -> AsyncIterator[AsyncClient]:
 
 async def _indexed(client: AsyncClient, documents: Sequence[Document]) -> str:
     """The name of a collection with the documents, which is there already after an earlier run."""
-    what = f"documentation of Python {platform.python_version()} indexed: {len(documents):,} passages"
+    what = f"documentation of Python {platform.python_version()} in the index: {len(documents):,} passages"
     with step(_console, "indexing the documentation", what, len(documents)) as show:
         return await collection_of(
             client,
@@ -109,22 +123,21 @@ async def _ask(client: AsyncClient, collection: str, question: str) -> None:
     seconds = time.perf_counter() - start
     _console.print(f"\n[bold]{escape(question)}[/]")
     for rank, hit in enumerate(result.hits, 1):
-        _show(rank, hit)
-    stages = " · ".join(f"{stage} {spent * 1000:.1f}" for stage, spent in result.timings.items())
-    _console.print(f"  {stages} · all {seconds * 1000:.1f} ms", style="dim", markup=False)
+        _show(rank, hit, question)
+    stages = ", ".join(f"{stage} {milliseconds(spent)}" for stage, spent in result.timings.items())
+    _console.print(f"  {milliseconds(seconds)} ms ({stages})", style="dim", markup=False)
     for stage in result.degraded:
         _console.print(f"  degraded: {stage.stage}: {stage.message}", style="yellow", markup=False)
 
 
-def _show(rank: int, hit: Hit) -> None:
+def _show(rank: int, hit: Hit, question: str) -> None:
     indent = " " * 5
-    title = textwrap.shorten(hit.document.title, _WIDTH - len(indent), placeholder=" …")
-    text = " ".join(hit.document.text.split())
-    scores = " · ".join(f"{stage} {score:.3f}" for stage, score in hit.stage_scores.items())
-    _console.print(f"  {rank}. [cyan]{escape(title)}[/]")
-    for line in textwrap.wrap(text, _WIDTH - len(indent), max_lines=2, placeholder=" …"):
+    width = _WIDTH - len(indent)
+    _console.print(f"  {rank}. [cyan]{escape(textwrap.shorten(hit.document.title, width, placeholder=' …'))}[/]")
+    for line in textwrap.wrap(snippet(hit.document.text, terms_of(question), 2 * width - 10), width):
         _console.print(indent + line, markup=False)
-    _console.print(f"{indent}score {hit.score:.3f} = {scores}", style="dim", markup=False)
+    scores = " · ".join(f"{stage} {hit.stage_scores[stage]:.3f}" for stage in _STAGES if stage in hit.stage_scores)
+    _console.print(f"{indent}{hit.score:.3f} ({scores})", style="dim", markup=False)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def step(console: Console, doing: str, done: str, total: int | None = None) -> I
     if not console.is_terminal:
         console.print(f"{doing} …", markup=False)
     columns = (TextColumn("{task.description}"), BarColumn(30), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(doing, total=total)
         yield lambda completed: bar.update(task, completed=completed)
     console.print(f"[green]✓[/] {done} [dim]{time.monotonic() - start:.1f} s[/]")

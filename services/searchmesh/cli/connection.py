@@ -14,16 +14,23 @@ TimeoutOption = Annotated[float, typer.Option("--timeout", metavar="SECONDS", he
 
 
 def connected(timeout_s: float = 30.0) -> Client:
-    """A client of the services that SEARCHMESH_…_TARGET name, else of the mesh that runs on this home."""
-    from searchmesh.client import Client, ClientSettings
+    """A client of the mesh, see `targets`."""
+    from searchmesh.client import Client
+
+    return Client(**targets(), timeout_s=timeout_s)
+
+
+def targets() -> dict[str, str]:
+    """Where the services are, as a client's arguments: what SEARCHMESH_…_TARGET name, else the mesh on this home."""
+    from searchmesh.client import ClientSettings
 
     settings = ClientSettings()
-    targets = {name.removesuffix("_target"): getattr(settings, name) for name in settings.model_fields_set}
+    named = {name.removesuffix("_target"): getattr(settings, name) for name in settings.model_fields_set}
     ports = _running()
-    if ports is not None:
-        local = {"router": ports.router, "embedding": ports.embedding, "reranker": ports.reranker}
-        targets = {name: f"127.0.0.1:{port}" for name, port in local.items()} | targets
-    return Client(**targets, timeout_s=timeout_s)
+    if ports is None:
+        return named
+    local = {"router": ports.router, "embedding": ports.embedding, "reranker": ports.reranker}
+    return {name: f"127.0.0.1:{port}" for name, port in local.items()} | named
 
 
 def _running() -> Ports | None:

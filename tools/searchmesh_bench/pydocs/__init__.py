@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from searchmesh.cli.passages import text_passages
 from searchmesh.client import Document
 from searchmesh_bench.pydocs.compiled import from_compiled
 from searchmesh_bench.pydocs.entry import Entry
-from searchmesh_bench.pydocs.passages import passages
 from searchmesh_bench.pydocs.sources import from_sources
 
 __all__ = ["Entry", "corpus", "entries"]
@@ -27,9 +27,9 @@ def corpus() -> list[Document]:
         Document(
             id=entry.name if number == 1 else f"{entry.name}#{number}",
             title=entry.title,
-            text=text,
+            text=passage.text,
             metadata={"module": entry.module, "kind": entry.kind},
         )
         for entry in entries()
-        for number, text in enumerate(passages(entry.text), 1)
+        for number, passage in enumerate(text_passages(entry.text), 1)
     ]

@@ -24,8 +24,8 @@ _MODULES = (
     "unicodedata", "uuid", "warnings", "weakref", "xml.etree.ElementTree", "zipimport", "zlib",
 )  # fmt: skip
 
-_HOMES = {"posix"}
-"""Modules without an underscore whose names are public elsewhere."""
+_BEHIND = {"os": "posix", "threading": "_thread"}
+"""The C module behind a module where it is not called like it, with an underscore in front."""
 
 
 def from_compiled() -> Iterator[Entry]:
@@ -80,6 +80,6 @@ def _compiled(kind: type) -> bool:
 
 
 def _at_home(value: object, module: str) -> bool:
-    """Whether `module` is where users find it: it is defined there or in a private module behind it."""
-    home = getattr(value, "__module__", None) or module
-    return home == module or home.startswith("_") or home in _HOMES
+    """Whether `module` is where users find it: it is defined there or in the C module behind it."""
+    home = getattr(value, "__module__", None)
+    return home in (None, module, _BEHIND.get(module, f"_{module}"))
