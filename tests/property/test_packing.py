@@ -17,6 +17,7 @@ ladders = st.builds(
     st.integers(9, 9000),
     max_batch_tokens=st.integers(16, 20_000),
     max_rows=st.integers(1, 128),
+    steps=st.integers(1, 16),
 )
 
 
@@ -28,7 +29,8 @@ def test_every_row_has_a_padded_length_that_fits_and_wastes_at_most_a_fifth(
     length = ladder.length(tokens)
     assert length in ladder.lengths
     assert tokens <= length
-    assert length <= 8 or (length - tokens) / length <= 0.2
+    shorter = [step for step in ladder.lengths if step < length]
+    assert not shorter or shorter[-1] < tokens
 
 
 @given(ladders, st.data())
@@ -42,7 +44,7 @@ def test_a_batch_stays_within_the_budget_and_the_shapes(ladder: Ladder, data: st
 
 @given(ladders)
 def test_the_set_of_shapes_is_small(ladder: Ladder) -> None:
-    assert len(set(ladder.shapes())) == len(list(ladder.shapes())) <= 45 * 14
+    assert len(set(ladder.shapes())) == len(list(ladder.shapes())) <= 16 * 11 * 14
 
 
 def test_a_row_above_the_top_is_refused() -> None:

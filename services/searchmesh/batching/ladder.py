@@ -1,9 +1,9 @@
 """The closed set of batch shapes.
 
 A backend keeps memory (ONNX Runtime) or builds a plan (TensorRT) for every shape it has seen, so a service sends
-few shapes, known beforehand. Lengths have four steps an octave (16, 20, 24, 28, 32, 40, …): padding is then at most
-a fifth of a row and about a tenth on average, where powers of two alone would cost up to a half. Rows are powers of
-two with one step between (1, 2, 3, 4, 6, 8, 12, …).
+few shapes, known beforehand. Lengths have `steps` an octave (with 8: 64, 72, 80, …, 128, 144, …): padding is then at
+most 1 / (steps + 1) of a row and about half of that on average, where powers of two alone would cost up to a half.
+Rows are powers of two with one step between (1, 2, 3, 4, 6, 8, 12, …).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Ladder:
     A single row of any length up to `max_tokens` always fits.
     """
 
-    def __init__(self, max_tokens: int, *, max_batch_tokens: int, max_rows: int) -> None:
-        self.lengths = tuple(_lengths(max_tokens))
+    def __init__(self, max_tokens: int, *, max_batch_tokens: int, max_rows: int, steps: int = 8) -> None:
+        self.lengths = tuple(_lengths(max_tokens, steps))
         self.rows = tuple(_rows(max_rows))
         self.max_batch_tokens = max_batch_tokens
 
@@ -59,15 +59,17 @@ class Ladder:
                     yield rows, length
 
 
-def _lengths(max_tokens: int) -> Iterator[int]:
+def _lengths(max_tokens: int, steps: int) -> Iterator[int]:
     octave = _SHORTEST
     while True:
-        for quarter in range(4):
-            length = octave + octave * quarter // 4
+        for step in range(steps):
+            # Short octaves have fewer whole numbers than steps.
+            length = octave + octave * step // steps
             if length >= max_tokens:
                 yield max_tokens
                 return
-            yield length
+            if step == 0 or length > octave + octave * (step - 1) // steps:
+                yield length
         octave *= 2
 
 

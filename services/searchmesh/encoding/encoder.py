@@ -47,7 +47,10 @@ class Encoder:
         self._backend = backend
         self._tokenizer = Tokenizer(model.tokenizer_path, threads=settings.tokenizer_threads)
         self._ladder = Ladder(
-            model.max_tokens, max_batch_tokens=settings.max_batch_tokens, max_rows=settings.max_batch_rows
+            model.max_tokens,
+            max_batch_tokens=settings.max_batch_tokens,
+            max_rows=settings.max_batch_rows,
+            steps=settings.length_steps,
         )
         self._scheduler: Scheduler[Vectors] = Scheduler(model.card.name, self._ladder, self._infer, settings.limits)
 

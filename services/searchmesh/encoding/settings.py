@@ -28,6 +28,9 @@ class EncodingSettings(ServiceSettings):
     max_batch_rows: int = Field(default=64, ge=1)
     """Rows of one batch; not more than `max_batch_size` of the exported configuration."""
 
+    length_steps: int = Field(default=8, ge=1, le=16)
+    """Padded lengths an octave. More steps pad less and make more shapes, of which a GPU pays for each."""
+
     slots: int = Field(default=3, ge=1)
     """Batches in flight. The local models have one instance per core and one more."""
 
