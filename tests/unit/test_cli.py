@@ -232,6 +232,8 @@ def a_command(name: str, times: int = 1) -> None:
     typer.echo(f"{name} " * times)
     if times == 0:
         raise Internal("never")
+    if times > 4:
+        raise typer.Exit(times)
 
 
 def test_commands_of_other_packages_get_their_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,6 +244,7 @@ def test_commands_of_other_packages_get_their_arguments(monkeypatch: pytest.Monk
     assert "Usage: searchmesh bench" in help.stdout
     assert run("bench", "x", "--times", "many").exit_code == 2
     assert run("bench", "x", "--times", "0").exit_code == 1
+    assert run("bench", "x", "--times", "5").exit_code == 5
 
 
 @pytest.mark.parametrize("command", [["bench"], ["eval", "folder"]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +16,8 @@ TimeoutOption = Annotated[float, typer.Option("--timeout", metavar="SECONDS", he
 
 def connected(timeout_s: float = 30.0) -> Client:
     """A client of the mesh, see `targets`."""
+    # What goes wrong on a connection is what the command says; gRPC's own lines beside it would only confuse.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from searchmesh.client import Client
 
     return Client(**targets(), timeout_s=timeout_s)

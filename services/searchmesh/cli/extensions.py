@@ -33,7 +33,9 @@ class Extension:
         settings = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
 
         def run(context: typer.Context) -> None:
-            self._load()(args=context.args, prog_name=context.command_path, standalone_mode=False)
+            code = self._load()(args=context.args, prog_name=context.command_path, standalone_mode=False)
+            if isinstance(code, int):  # what typer.Exit becomes there
+                raise typer.Exit(code)
 
         app.command(self.name, help=self.help, rich_help_panel=panel, add_help_option=False, context_settings=settings)(
             run
