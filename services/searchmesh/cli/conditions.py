@@ -26,7 +26,7 @@ def parse_conditions(texts: Sequence[str], fields: Mapping[str, str]) -> Filter 
 
 
 def _parsed(text: str, fields: Mapping[str, str]) -> Filter:
-    from searchmesh.client import number, tag
+    from searchmesh.client import tag
     from searchmesh.runtime.errors import InvalidArgument
 
     match = _CONDITION.fullmatch(text)
@@ -36,21 +36,22 @@ def _parsed(text: str, fields: Mapping[str, str]) -> Filter:
     if field not in fields:
         known = ", ".join(fields) or "none"
         raise InvalidArgument("--filter", f"the collection has no filter field {field!r}; it has: {known}")
-    values = [part.strip() for part in value.split(",")]
-    if fields[field] == "number":
-        numbers = [_number(text, part) for part in values]
-        if operator in ("=", "!="):
-            condition = number(field, eq=numbers[0])
-            for other in numbers[1:]:
-                condition |= number(field, eq=other)
-        else:
-            (bound,) = numbers if len(numbers) == 1 else (_number(text, value),)
-            condition = _bounded(field, operator, bound)
-    elif operator in ("=", "!="):
-        condition = tag(field, *values)
-    else:
+    if operator in ("=", "!="):
+        values = [part.strip() for part in value.split(",")]
+        condition = _one_of(text, field, values) if fields[field] == "number" else tag(field, *values)
+        return ~condition if operator == "!=" else condition
+    if fields[field] != "number":
         raise InvalidArgument("--filter", f"{text!r}: {field} is a tag, which is compared with = or != only")
-    return ~condition if operator == "!=" else condition
+    return _bounded(field, operator, _number(text, value))
+
+
+def _one_of(text: str, field: str, values: Sequence[str]) -> Filter:
+    from searchmesh.client import number
+
+    first, *others = (number(field, eq=_number(text, value)) for value in values)
+    for other in others:
+        first |= other
+    return first
 
 
 def _bounded(field: str, operator: str, bound: float) -> Filter:

@@ -66,7 +66,7 @@ def embed(
     print_table(
         ("text", "tokens", "vectors", "first components"),
         [
-            (shortened(text, 30), str(info.tokens), str(len(rows)), _components(rows[0].tolist()))
+            (shortened(text, 30), str(info.tokens), str(len(rows)), _components(rows[:1].ravel().tolist()))
             for text, info, rows in zip(texts, embeddings.inputs, embeddings.per_input(), strict=True)
         ],
         right=("tokens", "vectors"),

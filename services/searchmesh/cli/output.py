@@ -7,7 +7,6 @@ import inspect
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -121,16 +120,10 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
-@cache
-def _escape() -> Any:
+def _escaped(text: str) -> str:
     from rich.markup import escape
 
-    return escape
-
-
-def _escaped(text: str) -> str:
-    escaped: str = _escape()(text)
-    return escaped
+    return escape(text)
 
 
 def _plain(value: Any) -> Any:

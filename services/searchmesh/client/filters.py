@@ -5,13 +5,14 @@ tag("lang", "en", "de") & number("year", gte=2000) & ~tag("state", "draft")
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from searchmesh.runtime.errors import InvalidArgument
 from searchmesh.v1 import router_pb2
 
 
-class Filter:
+class Filter(ABC):
     """A condition that a document meets or does not. Made by `tag` and `number`."""
 
     def __and__(self, other: Filter) -> Filter:
@@ -23,9 +24,9 @@ class Filter:
     def __invert__(self) -> Filter:
         return _Not(self)
 
+    @abstractmethod
     def to_proto(self) -> router_pb2.Filter:
         """As the wire has it."""
-        raise NotImplementedError
 
 
 def tag(field: str, *values: str) -> Filter:
