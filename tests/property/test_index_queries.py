@@ -25,7 +25,7 @@ from searchmesh.router.index import (
     TagIn,
 )
 from searchmesh.router.index.analysis import analyser
-from searchmesh.router.index.redis_engine import RedisIndex
+from searchmesh.router.index.redis_engine import MAX_QUERY_TERMS, RedisIndex
 from support.redis_server import RedisServer
 
 COLLECTION = Collection(
@@ -102,7 +102,7 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
 @given(TEXTS)
 def test_any_text_is_a_query_and_is_found_where_it_was_indexed(runner: Runner, text: str) -> None:
     runner.write("sample", text, "t", 0.0)
-    terms = set(analyser("english").query_terms(text, 64))
+    terms = set(analyser("english").query_terms(text, MAX_QUERY_TERMS))
     expected = {"sample"} if terms else set()
     if terms & {"fix", "text"}:
         expected.add("fixed")

@@ -51,7 +51,8 @@ class RedisIndex:
 
     def __init__(self, url: str, *, read_timeout_s: float, write_timeout_s: float) -> None:
         self._redis = RedisClient(url, read_timeout_s=read_timeout_s, write_timeout_s=write_timeout_s)
-        # One portion of records at a time: Redis gains nothing from several, and searches would queue behind all.
+        # One portion of records at a time, from analysing to writing: neither this process nor Redis gains anything
+        # from several, and searches would queue behind all of them.
         self._writing = asyncio.Lock()
 
     async def close(self) -> None:
@@ -102,10 +103,10 @@ class RedisIndex:
         terms = analyser(collection.language)
         for start in range(0, len(records), RECORDS_PER_ROUND_TRIP):
             commands: list[Command] = []
-            for record in records[start : start + RECORDS_PER_ROUND_TRIP]:
-                commands += write_commands(collection, record, terms)
-                await asyncio.sleep(0)
             async with self._writing:
+                for record in records[start : start + RECORDS_PER_ROUND_TRIP]:
+                    commands += write_commands(collection, record, terms)
+                    await asyncio.sleep(0)
                 await self._redis.write_all(commands)
         try:
             await self._check_is_there(collection)
