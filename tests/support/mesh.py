@@ -78,5 +78,3 @@ def processes_of(home: Home) -> dict[int, str]:
         except psutil.NoSuchProcess:
             continue
     return found
-
-
