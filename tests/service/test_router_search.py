@@ -102,7 +102,7 @@ async def hang() -> None:
 
 
 async def test_hybrid_search_fuses_both_retrievers_and_shows_the_scores_of_each(world: World) -> None:
-    result = await world.search()
+    result = await world.search(fusion=FusionOptions(FusionMethod.RRF))
     assert ids(result)[:1] == ["flow"]
     assert set(ids(result)) == set(TEXTS)
     top = result.hits[0]

@@ -23,7 +23,7 @@ def request(**fields: object) -> router_pb2.SearchRequest:
 def test_defaults() -> None:
     query = search_query(request())
     assert (query.mode, query.top_k, query.offset, query.candidates) == (Mode.HYBRID, 10, 0, 100)
-    assert query.fusion == FusionOptions(FusionMethod.RRF, 60, 0.5)
+    assert query.fusion == FusionOptions(FusionMethod.CONVEX, 60, 0.5)
     assert query.rerank == RerankOptions(enabled=None, model="", depth=50, required=False)
     assert query.filter is None
     assert not query.ids_only
@@ -36,13 +36,13 @@ def test_what_is_asked_for() -> None:
             top_k=5,
             offset=20,
             candidates=200,
-            fusion={"method": "FUSION_METHOD_CONVEX", "rrf_k": 10, "dense_weight": 0},
+            fusion={"method": "FUSION_METHOD_RRF", "rrf_k": 10, "dense_weight": 0},
             rerank={"enabled": False, "model": "m", "depth": 7, "required": True},
             ids_only=True,
         )
     )
     assert (query.mode, query.top_k, query.offset, query.candidates, query.end) == (Mode.DENSE, 5, 20, 200, 25)
-    assert query.fusion == FusionOptions(FusionMethod.CONVEX, 10, 0.0)
+    assert query.fusion == FusionOptions(FusionMethod.RRF, 10, 0.0)
     assert query.rerank == RerankOptions(False, "m", 7, True)
     assert query.ids_only
 

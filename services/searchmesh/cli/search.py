@@ -52,8 +52,8 @@ def search(
         str, typer.Option(metavar="MODEL", help="Reranking model.", show_default="the collection's")
     ] = "",
     fusion: Annotated[
-        FusionMethod, typer.Option(metavar="METHOD", help="How both rankings become one: rrf or convex.")
-    ] = "rrf",
+        FusionMethod, typer.Option(metavar="METHOD", help="How both rankings become one: convex or rrf.")
+    ] = "convex",
     dense_weight: Annotated[
         float | None,
         typer.Option(metavar="0..1", help="Weight of meaning; words get the rest.", show_default="0.5"),

@@ -17,7 +17,7 @@ from searchmesh.v1 import common_pb2, router_pb2
 class Fusion:
     """How the dense and the lexical ranking become one."""
 
-    method: words.FusionMethod = "rrf"
+    method: words.FusionMethod = "convex"
     rrf_k: int = 0
     """0: 60."""
     dense_weight: float | None = None

@@ -37,7 +37,7 @@ class FusionMethod(StrEnum):
 class FusionOptions:
     """`dense_weight` is from 0 to 1; the lexical ranking has the rest."""
 
-    method: FusionMethod = FusionMethod.RRF
+    method: FusionMethod = FusionMethod.CONVEX
     rrf_k: int = RRF_K
     dense_weight: float = 0.5
 

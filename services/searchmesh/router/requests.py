@@ -24,7 +24,7 @@ DEFAULT_RERANK_DEPTH = 50
 MAX_COLLECTIONS = 16
 
 _METHODS = {
-    router_pb2.FUSION_METHOD_UNSPECIFIED: FusionMethod.RRF,
+    router_pb2.FUSION_METHOD_UNSPECIFIED: FusionMethod.CONVEX,
     router_pb2.FUSION_METHOD_RRF: FusionMethod.RRF,
     router_pb2.FUSION_METHOD_CONVEX: FusionMethod.CONVEX,
 }

@@ -70,16 +70,20 @@ class _FusionMethod:
 class _FusionMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FusionMethod.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     FUSION_METHOD_UNSPECIFIED: _FusionMethod.ValueType  # 0
-    """RRF"""
+    """CONVEX"""
     FUSION_METHOD_RRF: _FusionMethod.ValueType  # 1
+    """Reciprocal ranks: needs no comparable scores."""
     FUSION_METHOD_CONVEX: _FusionMethod.ValueType  # 2
+    """The weighted mean of z-scores: ranked better on both collections that it was measured on."""
 
 class FusionMethod(_FusionMethod, metaclass=_FusionMethodEnumTypeWrapper): ...
 
 FUSION_METHOD_UNSPECIFIED: FusionMethod.ValueType  # 0
-"""RRF"""
+"""CONVEX"""
 FUSION_METHOD_RRF: FusionMethod.ValueType  # 1
+"""Reciprocal ranks: needs no comparable scores."""
 FUSION_METHOD_CONVEX: FusionMethod.ValueType  # 2
+"""The weighted mean of z-scores: ranked better on both collections that it was measured on."""
 Global___FusionMethod: _TypeAlias = FusionMethod  # noqa: Y015
 
 @_typing.final
