@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import grpc
 import grpc.aio
@@ -16,20 +17,17 @@ from searchmesh.runtime.errors import Internal
 _LENGTH_BYTES = 4
 
 
-@asynccontextmanager
-async def bare_service(payload: bytes) -> AsyncIterator[str]:
+@contextmanager
+def bare_service(payload: bytes) -> Iterator[str]:
     """The target of a bare service that answers with `payload`, in a process of its own."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", __name__), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
-    if process.stdin is None or process.stdout is None:
-        raise Internal("the bare service has no pipes")
-    try:
+    command = [sys.executable, "-P", "-m", __name__]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        if process.stdin is None or process.stdout is None:
+            raise Internal("the bare service has no pipes")
         process.stdin.write(len(payload).to_bytes(_LENGTH_BYTES, "little") + payload)
-        yield f"127.0.0.1:{int(await process.stdout.readline())}"
-    finally:
-        process.stdin.close()
-        await process.wait()
+        process.stdin.flush()
+        yield f"127.0.0.1:{int(process.stdout.readline())}"
+        # Leaving the block closes its input, which it takes as the sign to stop.
 
 
 async def _serve() -> None:

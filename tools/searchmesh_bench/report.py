@@ -15,7 +15,7 @@ from searchmesh_bench.figures import Comparison, Figure
 
 def figure_table(figure: Figure) -> RenderableType:
     """A figure with its conditions below it."""
-    table = Table(title=figure.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("", ratio=1)
     for heading in (figure.measured, figure.reference, figure.result):
         table.add_column(heading, justify="right")
@@ -25,18 +25,14 @@ def figure_table(figure: Figure) -> RenderableType:
     for row in figure.comparisons:
         numbers = [_number(value) for value in (row.measured, row.reference, row.result)]
         table.add_row(row.what, *numbers, *([_verdict(row)] if has_targets else []))
-    return Group(table, *(Text(sentence, style="dim") for sentence in figure.conditions))
+    return Group(
+        Text(figure.title, style="bold"), table, *(Text(sentence, style="dim") for sentence in figure.conditions)
+    )
 
 
 def quality_table(name: str, queries: int, results: Mapping[str, Quality]) -> RenderableType:
     """One row a way of searching."""
-    table = Table(
-        title=f"{name}, {queries} queries",
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-    )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("search")
     for heading in ("nDCG@10", "Recall@100", "MRR@10", "p50 ms", "p99 ms"):
         table.add_column(heading, justify="right")
@@ -46,7 +42,7 @@ def quality_table(name: str, queries: int, results: Mapping[str, Quality]) -> Re
             *(f"{value:.4f}" for value in (quality.ndcg_at_10, quality.recall_at_100, quality.mrr_at_10)),
             *(f"{value:.1f}" for value in (quality.latency.p50_ms, quality.latency.p99_ms)),
         )
-    return table
+    return Group(Text(f"{name}, {queries} queries", style="bold"), table)
 
 
 def _verdict(row: Comparison) -> str:

@@ -2,43 +2,55 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnxruntime
-import tokenizers
 
 from searchmesh.catalog import ExportedModel
 from searchmesh.encoding import Output
-from searchmesh_bench.machine import usable_cores
+
+Rows = Sequence[Sequence[int]]
+"""Token ids of each text."""
 
 
 class Alone:
-    """A session with as many threads as there are cores, fed with batches sorted by length."""
+    """`sessions` in this process that share batches of texts sorted by length, each with `threads` of its own."""
 
-    def __init__(self, model: ExportedModel) -> None:
+    def __init__(self, model: ExportedModel, *, sessions: int, threads: int) -> None:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = usable_cores()
-        options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(
-            model.path / "1" / "model.onnx", options, providers=["CPUExecutionProvider"]
-        )
-        self.tokenizer = tokenizers.Tokenizer.from_file(str(model.tokenizer_path))
-        self.tokenizer.no_truncation()
-        self.tokenizer.no_padding()
+        options.intra_op_num_threads = threads
+        graph = model.path / "1" / "model.onnx"
+        self._sessions = [
+            onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"]) for _ in range(sessions)
+        ]
 
-    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids with special tokens, all texts in one call, on all cores."""
-        return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(texts))]
-
-    def embed(self, rows: Sequence[Sequence[int]], batch: int) -> None:
-        """Run the graph over all rows, longest first, each batch padded to its longest row."""
+    def embed(self, rows: Rows, batch: int) -> float:
+        """Seconds to run the graph over all rows, longest first, each batch padded to its longest row."""
+        start = time.perf_counter()
         ordered = sorted(rows, key=len, reverse=True)
-        for start in range(0, len(ordered), batch):
-            part = ordered[start : start + batch]
-            ids = np.zeros((len(part), len(part[0])), dtype=np.int64)
-            mask = np.zeros_like(ids)
-            for position, row in enumerate(part):
-                ids[position, : len(row)] = row
-                mask[position, : len(row)] = 1
-            self._session.run([Output.SENTENCE.value], {"input_ids": ids, "attention_mask": mask})
+        batches = iter([ordered[first : first + batch] for first in range(0, len(ordered), batch)])
+
+        def work(session: onnxruntime.InferenceSession) -> None:
+            for part in batches:
+                _run(session, part)
+
+        with ThreadPoolExecutor(len(self._sessions)) as workers:
+            list(workers.map(work, self._sessions))
+        return time.perf_counter() - start
+
+    def best_batch(self, rows: Rows, sizes: Sequence[int]) -> int:
+        """The batch size that these rows are fastest with, best of two tries each."""
+        self.embed(rows, sizes[-1])
+        return min(sizes, key=lambda size: min(self.embed(rows, size), self.embed(rows, size)))
+
+
+def _run(session: onnxruntime.InferenceSession, rows: Rows) -> None:
+    ids = np.zeros((len(rows), len(rows[0])), dtype=np.int64)
+    mask = np.zeros_like(ids)
+    for position, row in enumerate(rows):
+        ids[position, : len(row)] = row
+        mask[position, : len(row)] = 1
+    session.run([Output.SENTENCE.value], {"input_ids": ids, "attention_mask": mask})

@@ -35,9 +35,10 @@ async def cache(mesh: Mesh) -> Figure:
     async with loopback(mesh.targets.embedding_target) as channel:
         stub = EmbeddingStub(channel)
         answer = await _filled(stub, requests)
-        async with bare_service(answer.SerializeToString()) as target, loopback(target) as bare_channel:
-            bare = EmbeddingStub(bare_channel)
-            rounds = await alternating(_ROUNDS, lambda: _round(stub, requests), lambda: _round(bare, requests))
+        with bare_service(answer.SerializeToString()) as target:
+            async with loopback(target) as bare_channel:
+                bare = EmbeddingStub(bare_channel)
+                rounds = await alternating(_ROUNDS, lambda: _round(stub, requests), lambda: _round(bare, requests))
     return Figure(
         name="cache",
         title="Answers from the cache ÷ a bare grpc.aio service with the same payload",
