@@ -45,7 +45,8 @@ def _child(settings: MeshSettings, name: str, port: int, *, needs: tuple[str, ..
 def _environment(settings: MeshSettings) -> dict[str, str]:
     """Where everything is. Other ``SEARCHMESH_…`` variables of the caller reach the services as they are."""
     ports = settings.ports
-    return os.environ | {
+    cores = len(os.sched_getaffinity(0))
+    own = {
         "PYTHONUNBUFFERED": "1",
         "SEARCHMESH_HOST": LOOPBACK,
         "SEARCHMESH_TRITON_URL": f"{LOOPBACK}:{ports.triton_grpc}",
@@ -59,3 +60,6 @@ def _environment(settings: MeshSettings) -> dict[str, str]:
         "SEARCHMESH_OTLP_ENDPOINT": settings.otlp_endpoint,
         "SEARCHMESH_LOG_LEVEL": settings.log_level,
     }
+    # As many batches in flight as an exported model has instances on this machine, one of them kept for queries.
+    slots = {"SEARCHMESH_SLOTS": str(cores + 1), "SEARCHMESH_BULK_SLOTS": str(cores)}
+    return slots | os.environ | own
