@@ -15,8 +15,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from searchmesh.cache.entries import Entry
+from searchmesh.cache.gathering import GatheredReads
 from searchmesh.runtime.breaker import Breaker
-from searchmesh.runtime.deadlines import Deadline
 from searchmesh.runtime.telemetry import meter
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ _MOST_FILLS = 64
 """Fills that may be on their way; when Redis cannot keep up, new entries are not stored."""
 
 _rows = meter().create_counter("embedding_cache_rows", description="Rows looked up, by result: hit, miss, bypassed.")
+_HIT, _MISS, _BYPASSED = ({"result": result} for result in ("hit", "miss", "bypassed"))
 
 
 class RowCache:
@@ -38,7 +39,8 @@ class RowCache:
 
     def __init__(self, url: str, *, ttl_s: int, timeout_s: float, cluster: bool = False, retry_s: float = 1.0) -> None:
         options: dict[str, Any] = {
-            "socket_timeout": timeout_s,
+            # Every operation has its own bound here; redis-py's costs as much again as the operation.
+            "socket_timeout": None,
             "socket_connect_timeout": timeout_s,
             # redis-py's default of ten retries with backoff costs seconds per call on a dead server.
             "retry": Retry(NoBackoff(), 0),
@@ -49,32 +51,31 @@ class RowCache:
         self._ttl_s = ttl_s
         self._timeout_s = timeout_s
         self._breaker = Breaker("cache", open_s=retry_s)
+        self._reads = GatheredReads(self._mget)
         self._background: set[asyncio.Task[None]] = set()
 
-    async def lookup(self, keys: Sequence[bytes], deadline: Deadline) -> list[Entry | None] | None:
+    async def lookup(self, keys: Sequence[bytes]) -> list[Entry | None] | None:
         """The entry of each key or None, in order; None altogether if the cache could not be asked in time."""
-        values = await self._values(keys, deadline)
+        values = await self._values(keys)
         if values is None:
-            _rows.add(len(keys), {"result": "bypassed"})
+            _rows.add(len(keys), _BYPASSED)
             return None
         entries = [None if value is None else Entry.from_bytes(value) for value in values]
         hits = len(entries) - entries.count(None)
         if hits:
-            _rows.add(hits, {"result": "hit"})
+            _rows.add(hits, _HIT)
         if hits < len(entries):
-            _rows.add(len(entries) - hits, {"result": "miss"})
+            _rows.add(len(entries) - hits, _MISS)
             # What is damaged would be a miss for as long as it lives.
             if damaged := [k for k, value, entry in zip(keys, values, entries, strict=True) if value and not entry]:
                 self._run_behind(self._delete(damaged))
         return entries
 
-    async def _values(self, keys: Sequence[bytes], deadline: Deadline) -> list[bytes | None] | None:
+    async def _values(self, keys: Sequence[bytes]) -> Sequence[bytes | None] | None:
         if not self._breaker.allows():
             return None
         try:
-            async with asyncio.timeout(deadline.bounded(self._timeout_s)):
-                mget = self._redis.mget_nonatomic if isinstance(self._redis, RedisCluster) else self._redis.mget
-                values: list[Any] = await mget(keys)
+            values = await self._reads.get(keys)
         except (RedisError, OSError, TimeoutError) as error:
             self._breaker.failure()
             if self._breaker.is_open:
@@ -82,6 +83,11 @@ class RowCache:
             return None
         self._breaker.success()
         return values
+
+    async def _mget(self, keys: Sequence[bytes]) -> list[Any]:
+        mget = self._redis.mget_nonatomic if isinstance(self._redis, RedisCluster) else self._redis.mget
+        async with asyncio.timeout(self._timeout_s):
+            return list(await mget(keys))
 
     def fill(self, keys: Sequence[bytes], entries: Sequence[Entry]) -> None:
         """Store entries behind the response. Failing to is no error of any request."""
@@ -105,7 +111,8 @@ class RowCache:
     def _run_behind(self, work: Coroutine[Any, Any, None]) -> None:
         async def quietly() -> None:
             try:
-                await work
+                async with asyncio.timeout(self._timeout_s):
+                    await work
             except (RedisError, OSError, TimeoutError):
                 self._breaker.failure()
 

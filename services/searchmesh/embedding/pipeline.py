@@ -69,7 +69,7 @@ class Pipeline:
         with call.stages.measure("cache"):
             keys = self._keys(encoder, ask, texts)
             cache = None if ask.bypass_cache else self._cache
-            found = await cache.lookup(keys, call.deadline) if cache else None
+            found = await cache.lookup(keys) if cache else None
         entries: list[Entry | None] = found or [None] * len(texts)
         missing = [position for position, entry in enumerate(entries) if entry is None]
         if missing:
