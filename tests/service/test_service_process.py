@@ -101,6 +101,25 @@ def test_a_dead_worker_ends_the_service_with_an_error(tmp_path: Path) -> None:
         assert not second.is_running()
 
 
+def test_workers_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
+    with _service(tmp_path, SEARCHMESH_WORKERS="2") as (process, _):
+        workers = psutil.Process(process.pid).children()
+        process.kill()
+        _, alive = psutil.wait_procs(workers, timeout=10)
+        assert alive == []
+
+
+def test_a_taken_port_is_one_line_in_the_log(tmp_path: Path) -> None:
+    with _service(tmp_path) as (_, port):
+        env = os.environ | {"SEARCHMESH_PORT": str(port), "SEARCHMESH_CACHE_URL": ""}
+        second = subprocess.run(
+            [sys.executable, "-m", "searchmesh.embedding"], env=env, capture_output=True, text=True, timeout=30
+        )
+    assert second.returncode == 1
+    messages = [json.loads(line)["message"] for line in second.stderr.splitlines()]
+    assert any(message.startswith("cannot listen on 127.0.0.1:") for message in messages), second.stderr
+
+
 def _listening(process: psutil.Process) -> set[int]:
     return {c.laddr.port for c in process.net_connections(kind="tcp") if c.status == psutil.CONN_LISTEN}
 

@@ -15,8 +15,8 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -27,6 +27,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from searchmesh.runtime import workers
+from searchmesh.runtime.errors import FailedPrecondition, SearchmeshError
 from searchmesh.runtime.rpc import Gate, Rpc
 from searchmesh.runtime.settings import ServiceSettings, shown
 from searchmesh.runtime.telemetry import (
@@ -67,7 +68,11 @@ def main(name: str, settings_type: type[S], build: Callable[[S], AbstractAsyncCo
     configure_logging(name, settings.log_level)
     if settings.workers > 1:
         sys.exit(workers.supervise(name, settings.workers))
-    uvloop.run(_run(name, settings, build))
+    try:
+        uvloop.run(_run(name, settings, build))
+    except SearchmeshError as error:
+        log.error("%s", error.message)
+        sys.exit(1)
 
 
 async def _run(name: str, settings: S, build: Callable[[S], AbstractAsyncContextManager[Service]]) -> None:
@@ -75,8 +80,11 @@ async def _run(name: str, settings: S, build: Callable[[S], AbstractAsyncContext
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    if settings.share_port:
+        workers.stop_with_parent(stop)
     configure_tracing(name, settings.otlp_endpoint, settings.trace_sample_ratio)
-    configure_metrics(name, settings.host, settings.metrics_port)
+    with _listening(settings.host, settings.metrics_port):
+        configure_metrics(name, settings.host, settings.metrics_port)
     try:
         async with build(settings) as service:
             await serve(settings, service, stop)
@@ -86,7 +94,7 @@ async def _run(name: str, settings: S, build: Callable[[S], AbstractAsyncContext
 
 
 async def serve(settings: ServiceSettings, service: Service, stop: asyncio.Event) -> None:
-    """Serve until `stop` is set, then drain. Raises RuntimeError if a port is taken."""
+    """Serve until `stop` is set, then drain. Raises FailedPrecondition if a port cannot be listened on."""
     gate = Gate(settings.max_in_flight)
     rpc = Rpc(gate)
     health_servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
@@ -97,10 +105,12 @@ async def serve(settings: ServiceSettings, service: Service, stop: asyncio.Event
         server.add_generic_rpc_handlers((rpc.handler(descriptor, servicer, needs_ready=needs_ready),))
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
-    server.add_insecure_port(f"{settings.host}:{settings.port}")
+    with _listening(settings.host, settings.port):
+        server.add_insecure_port(f"{settings.host}:{settings.port}")
     probes = _grpc_server(settings)
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, probes)
-    probes.add_insecure_port(f"{settings.host}:{settings.health_port}")
+    with _listening(settings.host, settings.health_port):
+        probes.add_insecure_port(f"{settings.host}:{settings.health_port}")
 
     async def announce(serving: bool) -> None:
         states = health_pb2.HealthCheckResponse
@@ -123,6 +133,14 @@ async def serve(settings: ServiceSettings, service: Service, stop: asyncio.Event
     finally:
         await server.stop(settings.drain_grace_s)
         await probes.stop(0)
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # what http.server and grpc raise
+        raise FailedPrecondition(f"cannot listen on {host}:{port}: {error}", reason="PORT_TAKEN") from error
 
 
 async def _first(warm: Awaitable[None], stop: asyncio.Event) -> bool:

@@ -1,11 +1,13 @@
 """Several worker processes on one port.
 
 The parent holds no gRPC state (forking a process that has some is unsafe): it starts the same program once per
-worker, passes SIGTERM on, and stops them all if one dies, so that whoever supervises it sees a clean failure.
+worker, passes SIGTERM on, and stops them all if one dies, so that whoever supervises it sees a clean failure. Should
+the parent itself be killed, the workers notice the end of the pipe that is their standard input and stop.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -20,6 +22,7 @@ def supervise(name: str, count: int) -> int:
     children = [
         subprocess.Popen(
             [sys.executable, "-m", f"searchmesh.{name}"],
+            stdin=subprocess.PIPE,
             env=os.environ
             | {"SEARCHMESH_WORKERS": "1", "SEARCHMESH_WORKER": str(number), "SEARCHMESH_SHARE_PORT": "1"},
         )
@@ -47,3 +50,15 @@ def supervise(name: str, count: int) -> int:
                     code = child.returncode or 1
                     stop()
     return code
+
+
+def stop_with_parent(stop: asyncio.Event) -> None:
+    """Set `stop` when the parent is gone. For workers, on their event loop."""
+    loop = asyncio.get_running_loop()
+
+    def gone() -> None:
+        loop.remove_reader(0)
+        stop.set()
+
+    # Nothing is ever written to the pipe: it becomes readable when its other end closes.
+    loop.add_reader(0, gone)
