@@ -19,6 +19,7 @@ from searchmesh_bench.searches import complete_search
 _COLLECTION = "bench-indexing"
 _DOCUMENTS = 5000
 _PER_SECOND = 10.0
+_WARM_UP_S = 5.0
 _IDLE_S = 40.0
 _LONGEST_S = 600.0
 
@@ -31,7 +32,7 @@ async def indexing(mesh: Mesh) -> Figure:
     await client.create_collection(_COLLECTION)
     await _index(client, documents)
     queries = questions(documents)
-    await _searches(client, queries, seconds=5.0)
+    await _searches(client, queries, seconds=_WARM_UP_S)
     idle = await _searches(client, queries, seconds=_IDLE_S)
     done = asyncio.Event()
     async with asyncio.TaskGroup() as group:
