@@ -34,7 +34,11 @@ _TIMEOUT_S = 60.0
 def bench(
     figures: Annotated[
         list[str] | None,
-        typer.Argument(help=f"Figures to measure, all if none is named: {', '.join(FIGURES)}.", show_default=False),
+        typer.Argument(
+            metavar="[FIGURE]...",
+            help=f"Figures to measure, all if none is named: {', '.join(FIGURES)}.",
+            show_default=False,
+        ),
     ] = None,
     minutes: Annotated[float, typer.Option(help="Length of the load of `memory`.", min=0.1, max=60)] = 5.0,
     running: Annotated[
@@ -45,7 +49,7 @@ def bench(
     """Measure the figures that the mesh must reach.
 
     Each prints both of its sides from one run, the result, and the target. Without --running a mesh is started on
-    free ports with the exported models and empty caches, and stopped afterwards. All figures take about fifteen
+    free ports with the exported models and empty caches, and stopped afterwards. All figures take about twenty
     minutes on two cores. `quality` needs SEARCHMESH_DATA, a folder with judged collections in `cranfield` and
     `scifact`.
     """
