@@ -35,7 +35,7 @@ def bench(
     figures: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[FIGURE]...",
+            metavar="FIGURE",
             help=f"Figures to measure, all if none is named: {', '.join(FIGURES)}.",
             show_default=False,
         ),
