@@ -106,8 +106,8 @@ async def test_metrics_have_the_names_that_scaling_and_dashboards_use(client: As
     for port in (mesh.ports.embedding, mesh.ports.reranker):
         text = await asyncio.to_thread(scrape, port)
         for name in (
-            "grpc_server_handled_total",
             "grpc_server_duration_seconds_bucket",
+            "grpc_server_duration_seconds_count",
             "grpc_server_in_flight",
             "inference_pool_items_offered_total",
             "inference_pool_tokens_offered_total",
@@ -119,3 +119,4 @@ async def test_metrics_have_the_names_that_scaling_and_dashboards_use(client: As
         ):
             assert f"\n{name}" in text, name
         assert 'pool="all-MiniLM-L6-v2"' in text
+        assert 'code="OK"' in text

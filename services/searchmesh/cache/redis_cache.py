@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from searchmesh.cache.entries import Entry
 from searchmesh.cache.gathering import GatheredReads
+from searchmesh.cache.near import NearRows
 from searchmesh.runtime.breaker import Breaker
 from searchmesh.runtime.telemetry import meter
 
@@ -27,17 +28,28 @@ _TTL_JITTER = 0.1
 _MOST_FILLS = 64
 """Fills that may be on their way; when Redis cannot keep up, new entries are not stored."""
 
-_rows = meter().create_counter("embedding_cache_rows", description="Rows looked up, by result: hit, miss, bypassed.")
-_HIT, _MISS, _BYPASSED = ({"result": result} for result in ("hit", "miss", "bypassed"))
+_rows = meter().create_counter(
+    "embedding_cache_rows", description="Rows looked up, by result: near, hit, miss, bypassed."
+)
+_NEAR, _HIT, _MISS, _BYPASSED = ({"result": result} for result in ("near", "hit", "miss", "bypassed"))
 
 
 class RowCache:
-    """Looks up and stores entries by key.
+    """Looks up and stores entries by key. Up to `near_bytes` of what is read often stays in this process.
 
     `timeout_s` bounds each operation; a Redis that fails three times in a row is left alone for `retry_s`.
     """
 
-    def __init__(self, url: str, *, ttl_s: int, timeout_s: float, cluster: bool = False, retry_s: float = 1.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        ttl_s: int,
+        timeout_s: float,
+        near_bytes: int,
+        cluster: bool = False,
+        retry_s: float = 1.0,
+    ) -> None:
         options: dict[str, Any] = {
             # Every operation has its own bound here; redis-py's costs as much again as the operation.
             "socket_timeout": None,
@@ -51,24 +63,37 @@ class RowCache:
         self._ttl_s = ttl_s
         self._timeout_s = timeout_s
         self._breaker = Breaker("cache", open_s=retry_s)
+        self._near = NearRows(near_bytes)
         self._reads = GatheredReads(self._mget)
         self._background: set[asyncio.Task[None]] = set()
 
     async def lookup(self, keys: Sequence[bytes]) -> list[Entry | None] | None:
-        """The entry of each key or None, in order; None altogether if the cache could not be asked in time."""
-        values = await self._values(keys)
+        """The entry of each key or None, in order; None altogether if nothing is near and Redis gives no answer."""
+        entries = [self._near.get(key) for key in keys]
+        missing = [position for position, entry in enumerate(entries) if entry is None]
+        if len(missing) < len(keys):
+            _rows.add(len(keys) - len(missing), _NEAR)
+        if not missing:
+            return entries
+        values = await self._values([keys[position] for position in missing])
         if values is None:
-            _rows.add(len(keys), _BYPASSED)
-            return None
-        entries = [None if value is None else Entry.from_bytes(value) for value in values]
-        hits = len(entries) - entries.count(None)
+            _rows.add(len(missing), _BYPASSED)
+            return entries if len(missing) < len(keys) else None
+        hits = 0
+        for position, value in zip(missing, values, strict=True):
+            if value is None:
+                continue
+            entry = entries[position] = Entry.from_bytes(value)
+            if entry is None:
+                # What is damaged would be a miss for as long as it lives.
+                self._run_behind(self._delete(keys[position]))
+                continue
+            self._near.put(keys[position], entry)
+            hits += 1
         if hits:
             _rows.add(hits, _HIT)
-        if hits < len(entries):
-            _rows.add(len(entries) - hits, _MISS)
-            # What is damaged would be a miss for as long as it lives.
-            if damaged := [k for k, value, entry in zip(keys, values, entries, strict=True) if value and not entry]:
-                self._run_behind(self._delete(damaged))
+        if hits < len(missing):
+            _rows.add(len(missing) - hits, _MISS)
         return entries
 
     async def _values(self, keys: Sequence[bytes]) -> Sequence[bytes | None] | None:
@@ -102,11 +127,8 @@ class RowCache:
         # A full cache that may not evict refuses single entries: those are skipped, the rest is stored.
         await pipeline.execute(raise_on_error=False)
 
-    async def _delete(self, keys: Sequence[bytes]) -> None:
-        pipeline = self._redis.pipeline(transaction=False)
-        for key in keys:
-            pipeline.delete(key)
-        await pipeline.execute(raise_on_error=False)
+    async def _delete(self, key: bytes) -> None:
+        await self._redis.delete(key)
 
     def _run_behind(self, work: Coroutine[Any, Any, None]) -> None:
         async def quietly() -> None:

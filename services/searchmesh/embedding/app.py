@@ -31,6 +31,7 @@ async def build(settings: EmbeddingSettings) -> AsyncIterator[Service]:
             settings.cache_url,
             ttl_s=settings.cache_ttl_s,
             timeout_s=settings.cache_timeout_ms / 1000,
+            near_bytes=settings.cache_near_mb * 1024 * 1024,
             cluster=settings.cache_cluster,
         )
         if settings.cache_url

@@ -25,5 +25,8 @@ class EmbeddingSettings(EncodingSettings):
     cache_ttl_s: int = Field(default=7 * 24 * 3600, ge=1)
     """Life of an entry."""
 
+    cache_near_mb: int = Field(default=32, ge=0)
+    """Memory for rows that Redis was asked for more than once, MiB; 32 hold about 17,000 rows of 384 dimensions."""
+
     stream_window: int = Field(default=4, ge=1)
     """Requests of one EmbedStream that are worked on at once: enough that the model never waits for the next one."""

@@ -83,11 +83,10 @@ class Rpc:
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
         instruments = meter()
-        self._handled = instruments.create_counter(
-            "grpc_server_handled", description="Calls completed, by method and code."
-        )
         self._duration = instruments.create_histogram(
-            "grpc_server_duration", unit="s", description="Time from arrival to completion of a call."
+            "grpc_server_duration",
+            unit="s",
+            description="Time from arrival to completion of a call, by method and code; its count is the calls.",
         )
         instruments.create_observable_gauge(
             "grpc_server_in_flight",
@@ -153,8 +152,7 @@ class Rpc:
 
     def completed(self, method: str, code: str, seconds: float) -> None:
         """Count a finished call."""
-        self._handled.add(1, {"method": method, "code": code})
-        self._duration.record(seconds, {"method": method})
+        self._duration.record(seconds, {"method": method, "code": code})
 
 
 class _Outcome:
