@@ -15,7 +15,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Any
 
 import grpc
@@ -28,7 +28,6 @@ from opentelemetry.metrics import Observation
 from searchmesh.runtime.deadlines import Deadline
 from searchmesh.runtime.errors import (
     STATUS_DETAILS,
-    Cancelled,
     DeadlineExceeded,
     Internal,
     InvalidArgument,
@@ -110,36 +109,26 @@ class Rpc:
         name = f"{method.containing_service.full_name}/{method.name}"
 
         async def unary(data: bytes, context: Context) -> bytes:
-            async with self._outcome(name, context):
-                with (
-                    self._gate.enter(needs_ready=needs_ready),
-                    server_span(name, context.invocation_metadata()),
-                ):
-                    call = Call(Deadline.after(context.time_remaining()))
-                    call.deadline.check()
-                    response: Message = await behaviour(_parse(request_class, data), call)
-                    return response.SerializeToString()
-            raise AssertionError("unreachable: aborting raises")
-
-        async def stream(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
-            async with self._outcome(name, context):
-                with (
-                    self._gate.enter(needs_ready=needs_ready),
-                    server_span(name, context.invocation_metadata()),
-                ):
-                    call = Call(Deadline.after(context.time_remaining()))
-                    async for response in behaviour(_parsed(request_class, requests), call):
-                        yield response.SerializeToString()
+            async with self._incoming(name, context, needs_ready) as call:
+                response: Message = await behaviour(_parse(request_class, data), call)
+                return response.SerializeToString()
+            raise AssertionError("unreachable: the block returns or aborts")
 
         async def unary_stream(data: bytes, context: Context) -> AsyncIterator[bytes]:
-            async with self._outcome(name, context):
-                with (
-                    self._gate.enter(needs_ready=needs_ready),
-                    server_span(name, context.invocation_metadata()),
-                ):
-                    call = Call(Deadline.after(context.time_remaining()))
-                    async for response in behaviour(_parse(request_class, data), call):
-                        yield response.SerializeToString()
+            async with (
+                self._incoming(name, context, needs_ready) as call,
+                aclosing(behaviour(_parse(request_class, data), call)) as responses,
+            ):
+                async for response in responses:
+                    yield response.SerializeToString()
+
+        async def stream(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+            async with (
+                self._incoming(name, context, needs_ready) as call,
+                aclosing(behaviour(_parsed(request_class, requests), call)) as responses,
+            ):
+                async for response in responses:
+                    yield response.SerializeToString()
 
         if method.client_streaming:
             return grpc.stream_stream_rpc_method_handler(stream)
@@ -147,43 +136,31 @@ class Rpc:
             return grpc.unary_stream_rpc_method_handler(unary_stream)
         return grpc.unary_unary_rpc_method_handler(unary)
 
-    def _outcome(self, method: str, context: Context) -> _Outcome:
-        return _Outcome(self, method, context)
-
-    def completed(self, method: str, code: str, seconds: float) -> None:
-        """Count a finished call."""
-        self._duration.record(seconds, {"method": method, "code": code})
-
-
-class _Outcome:
-    """Ends a call: maps what the block raised to a status, and counts."""
-
-    __slots__ = ("context", "method", "rpc", "start")
-
-    def __init__(self, rpc: Rpc, method: str, context: Context) -> None:
-        self.rpc = rpc
-        self.method = method
-        self.context = context
-        self.start = time.perf_counter()
-
-    async def __aenter__(self) -> None:
-        return None
-
-    async def __aexit__(self, kind: type[BaseException] | None, raised: BaseException | None, _: object) -> None:
-        error = None if raised is None else _as_error(self.method, raised)
-        code = "OK" if error is None else error.code.name
-        self.rpc.completed(self.method, code, time.perf_counter() - self.start)
-        if error is not None and not isinstance(raised, asyncio.CancelledError | GeneratorExit):
+    @asynccontextmanager
+    async def _incoming(self, method: str, context: Context, needs_ready: bool) -> AsyncIterator[Call]:
+        """One call, from the door to its status: what the block raises becomes the status, and is counted."""
+        start = time.perf_counter()
+        code = grpc.StatusCode.OK
+        try:
+            with self._gate.enter(needs_ready=needs_ready), server_span(method, context.invocation_metadata()):
+                call = Call(Deadline.after(context.time_remaining()))
+                call.deadline.check()
+                yield call
+        except (asyncio.CancelledError, GeneratorExit):
+            code = grpc.StatusCode.CANCELLED
+            raise
+        except Exception as raised:
+            error = _as_error(method, raised)
+            code = error.code
             status = to_status(error)
-            trailing = [(STATUS_DETAILS, status.SerializeToString())]
-            await self.context.abort(error.code, status.message, tuple(trailing))
+            await context.abort(code, status.message, ((STATUS_DETAILS, status.SerializeToString()),))
+        finally:
+            self._duration.record(time.perf_counter() - start, {"method": method, "code": code.name})
 
 
-def _as_error(method: str, raised: BaseException) -> SearchmeshError:
+def _as_error(method: str, raised: Exception) -> SearchmeshError:
     if isinstance(raised, SearchmeshError):
         return raised
-    if isinstance(raised, asyncio.CancelledError | GeneratorExit):
-        return Cancelled("the caller went away")
     if isinstance(raised, TimeoutError):
         return DeadlineExceeded("the deadline passed before the work was done")
     log.error("unexpected error in %s", method, exc_info=raised)
