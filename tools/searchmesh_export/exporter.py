@@ -57,7 +57,7 @@ def export_encoder(
     if precision == "int8":
         graph = rowwise.quantise(graph)
     if runs_on_cpu(precision, flavour):
-        cpu.keep_norms_apart(graph)
+        cpu.keep_sums_apart(graph)
 
     on_stage("comparing it with the source model")
     measured = parity.measure(graph, folder, tokenizer, pooling, resolved.max_tokens, precision)
