@@ -10,7 +10,8 @@
     cpu.py          what makes a graph fast on ONNX Runtime's CPU kernels
     parity.py       the graph against the source model run by transformers
     serving.py      config.pbtxt of each flavour
-    repository.py   writes it all, atomically
+    templates/      model.py, which runs the graph in Triton's Python backend
+    repository.py   writes it all, whole or not at all
     exporter.py     the stages in order
     cli.py          ``searchmesh models export``
 
