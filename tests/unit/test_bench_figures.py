@@ -101,13 +101,14 @@ def test_questions_are_runs_of_words_of_the_documents_and_new_in_each_run() -> N
 
 async def test_the_bare_service_answers_with_its_payload_and_ends_with_the_block() -> None:
     payload = embedding_pb2.EmbedResponse(model="bare").SerializeToString()
+    before = psutil.Process().children()
     with bare_service(payload) as target:
-        children = psutil.Process().children()
+        started = [child for child in psutil.Process().children() if child not in before]
         async with loopback(target) as channel:
             answer = await EmbeddingStub(channel).Embed(embedding_pb2.EmbedRequest(), timeout=5)
         assert answer.model == "bare"
-    assert children
-    assert not [child for child in children if child.is_running()]
+    assert started
+    assert not [child for child in started if child.is_running()]
 
 
 def test_growth_is_the_slope_of_the_second_half() -> None:

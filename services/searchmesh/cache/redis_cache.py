@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -65,11 +65,12 @@ class RowCache:
         self._breaker = Breaker("cache", open_s=retry_s)
         self._near = NearRows(near_bytes)
         self._reads = GatheredReads(self._mget)
+        self._on_their_way: dict[bytes, Entry] = {}
         self._background: set[asyncio.Task[None]] = set()
 
     async def lookup(self, keys: Sequence[bytes]) -> list[Entry | None] | None:
         """The entry of each key or None, in order; None altogether if nothing is near and Redis gives no answer."""
-        entries = [self._near.get(key) for key in keys]
+        entries = [self._near.get(key) or self._on_their_way.get(key) for key in keys]
         missing = [position for position, entry in enumerate(entries) if entry is None]
         if len(missing) < len(keys):
             _rows.add(len(keys) - len(missing), _NEAR)
@@ -82,6 +83,8 @@ class RowCache:
         hits = 0
         for position, value in zip(missing, values, strict=True):
             if value is None:
+                # It may have been computed while Redis was asked; then the answer is older than the entry.
+                entries[position] = self._on_their_way.get(keys[position])
                 continue
             entry = entries[position] = Entry.from_bytes(value)
             if entry is None:
@@ -115,13 +118,22 @@ class RowCache:
             return list(await mget(keys))
 
     def fill(self, keys: Sequence[bytes], entries: Sequence[Entry]) -> None:
-        """Store entries behind the response. Failing to is no error of any request."""
+        """Store entries behind the response; until then they are read here. Failing to is no error of any request."""
         if len(self._background) < _MOST_FILLS and not self._breaker.is_open:
-            self._run_behind(self._store(keys, entries))
+            filling = dict(zip(keys, entries, strict=True))
+            self._on_their_way.update(filling)
+            self._run_behind(self._store(filling))
 
-    async def _store(self, keys: Sequence[bytes], entries: Sequence[Entry]) -> None:
+    async def _store(self, filling: Mapping[bytes, Entry]) -> None:
+        try:
+            await self._set(filling)
+        finally:
+            for key in filling:
+                self._on_their_way.pop(key, None)
+
+    async def _set(self, filling: Mapping[bytes, Entry]) -> None:
         pipeline = self._redis.pipeline(transaction=False)
-        for key, entry in zip(keys, entries, strict=True):
+        for key, entry in filling.items():
             ttl_s = self._ttl_s * (1 - _TTL_JITTER * random.random())
             pipeline.set(key, entry.to_bytes(), ex=max(1, round(ttl_s)))
         # A full cache that may not evict refuses single entries: those are skipped, the rest is stored.
