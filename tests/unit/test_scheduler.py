@@ -203,3 +203,19 @@ async def test_a_bug_in_the_model_does_not_stop_the_scheduler() -> None:
     with pytest.raises(ValueError, match="bug"):
         await _submit(scheduler, 1)
     assert (await _submit(scheduler, 1))[0] == [1]
+
+
+async def test_bulk_work_leaves_one_slot_more_for_a_while_after_a_query() -> None:
+    model = Model()
+    scheduler = _scheduler(model, Limits(slots=3, bulk_slots=2, bulk_yield_s=0.05))
+    query = _submit(scheduler, 1)
+    await model.finish()
+    await query
+    bulk = _submit(scheduler, 40, Lane.BULK)
+    await asyncio.sleep(0.001)
+    assert len(model.batches) == 2, "one batch of the query, one of bulk work"
+    await asyncio.sleep(0.06)
+    await model.finish()
+    assert len(model.batches) == 4, "two bulk batches again"
+    bulk.cancel()
+    await asyncio.gather(bulk, return_exceptions=True)

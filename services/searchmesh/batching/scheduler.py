@@ -6,6 +6,8 @@ busy one coalesces by itself.
 
 * A batch holds rows of one group: one padded length, one output. Its oldest row decides the group.
 * Of `slots` batches in flight at most `bulk_slots` are bulk, so that a query does not wait for a whole bulk batch.
+* For `bulk_yield_s` after a query bulk work leaves one slot more: where the model runs on the cores that also run
+  everything else, a core that is free now and then is what keeps the tail of the next query short.
 * A bulk row counts as if it had arrived `bulk_ageing_s` later than it did: queries pass it, but not for ever.
 * The queue is bounded in padded tokens, a lane each: what would not be done in time is refused at once.
 """
@@ -13,6 +15,7 @@ busy one coalesces by itself.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -39,6 +42,9 @@ class Limits:
 
     bulk_slots: int = 2
     """Of these, bulk batches."""
+
+    bulk_yield_s: float = 1.0
+    """Time after an interactive row in which bulk batches have one slot less, if they have more than one."""
 
     bulk_ageing_s: float = 2.0
     """Head start of an interactive row over a bulk row."""
@@ -117,6 +123,7 @@ class Scheduler(Generic[R]):
         self._limits = limits
         self._lanes: dict[Lane, LaneQueue[Row[R]]] = {lane: LaneQueue() for lane in Lane}
         self._running: dict[asyncio.Task[None], Batch[R]] = {}
+        self._last_query = -math.inf
         self._seconds_per_token = 0.0
         self._metrics = PoolMetrics(pool, self._lanes)
 
@@ -133,6 +140,8 @@ class Scheduler(Generic[R]):
         self._metrics.offered(len(rows), sum(row.padded_tokens for row in rows))
         self._admit(rows, lane, deadline)
         start = time.monotonic()
+        if lane is Lane.INTERACTIVE:
+            self._last_query = start
         for row in rows:
             self._lanes[lane].add(row)
         self._pump()
@@ -187,11 +196,15 @@ class Scheduler(Generic[R]):
     def _next_lane(self) -> Lane | None:
         interactive, bulk = (self._lanes[lane].oldest() for lane in (Lane.INTERACTIVE, Lane.BULK))
         running = sum(batch.lane is Lane.BULK for batch in self._running.values())
-        if bulk is None or running >= self._limits.bulk_slots:
+        if bulk is None or running >= self._bulk_slots():
             return None if interactive is None else Lane.INTERACTIVE
         if interactive is None or bulk.arrived + self._limits.bulk_ageing_s <= interactive.arrived:
             return Lane.BULK
         return Lane.INTERACTIVE
+
+    def _bulk_slots(self) -> int:
+        yields = time.monotonic() - self._last_query < self._limits.bulk_yield_s
+        return max(1, self._limits.bulk_slots - yields)
 
     async def _execute(self, batch: Batch[R]) -> None:
         start = time.monotonic()

@@ -37,6 +37,9 @@ class EncodingSettings(ServiceSettings):
     bulk_slots: int = Field(default=2, ge=1)
     """Of these, bulk batches; one slot less than `slots` keeps a place for queries."""
 
+    bulk_yield_s: float = Field(default=1.0, ge=0)
+    """Time after a query in which bulk batches have one slot less."""
+
     bulk_ageing_s: float = Field(default=2.0, ge=0)
     """A bulk row that has waited this much longer than a query goes first."""
 
@@ -58,6 +61,7 @@ class EncodingSettings(ServiceSettings):
         return Limits(
             slots=self.slots,
             bulk_slots=min(self.bulk_slots, self.slots),
+            bulk_yield_s=self.bulk_yield_s,
             bulk_ageing_s=self.bulk_ageing_s,
             max_queued_tokens=self.max_queued_tokens,
         )
