@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -45,6 +46,7 @@ class Encoder:
     def __init__(self, model: ExportedModel, backend: Backend, settings: EncodingSettings) -> None:
         self.model = model
         self._backend = backend
+        self._slots = settings.slots
         self._tokenizer = Tokenizer(model.tokenizer_path, threads=settings.tokenizer_threads)
         self._ladder = Ladder(
             model.max_tokens,
@@ -126,11 +128,13 @@ class Encoder:
             shapes = [shapes[0], shapes[-1], max(shapes, key=lambda shape: shape[0] * shape[1])]
         for rows, length in shapes:
             ones = np.ones((rows, length), dtype=np.int64)
-            await self._backend.infer(
-                self.card.name,
-                {"input_ids": ones, "attention_mask": ones},
-                [Output.SENTENCE.value],
-                deadline=deadline,
+            inputs = {"input_ids": ones, "attention_mask": ones}
+            # As many at a time as there are slots, so that every instance of the model gets its turn.
+            await asyncio.gather(
+                *(
+                    self._backend.infer(self.card.name, inputs, [Output.SENTENCE.value], deadline=deadline)
+                    for _ in range(self._slots)
+                )
             )
 
     def close(self) -> None:
