@@ -133,7 +133,9 @@ async def test_the_search_figure_takes_the_stages_off_the_latency(measured: Mesh
     figure = await search_figure(measured)
     check(figure, rows=2, with_target=2)
     longest, summed = figure.comparisons
-    assert 0 < summed.result < longest.result < longest.measured
+    # The sum may exceed the latency on a busy machine: dense and lexical run at the same time.
+    assert summed.result < longest.result
+    assert 0 < longest.result < longest.measured
 
 
 async def test_the_indexing_figure_searches_while_it_indexes_and_cleans_up(measured: Mesh) -> None:
