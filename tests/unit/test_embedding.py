@@ -57,6 +57,7 @@ def service(tmp_path: Path) -> Service:
         (("fox", " \n\t"), {}, "inputs[1].text"),
         (("x" * 1001,), {}, "inputs[0].text"),
         (("fox", "fox " * 100), {}, "inputs[1]"),
+        (("fox", "fox", "fox " * 100), {}, "inputs[2]"),
         (("fox",), {"dimensions": 3}, "dimensions"),
         (("fox",), {"task": "nonsense"}, "task"),
     ],

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from searchmesh.cache import SingleFlight
-from searchmesh.runtime.errors import BackendUnavailable, DeadlineExceeded
+from searchmesh.runtime.errors import BackendUnavailable, DeadlineExceeded, InvalidArgument
 
 
 class Model:
@@ -68,6 +68,20 @@ async def test_followers_go_on_when_the_leaders_deadline_passes() -> None:
     with pytest.raises(DeadlineExceeded):
         await leader
     assert await follower == ["a"]
+
+
+async def test_a_bad_input_of_the_leader_is_not_the_followers() -> None:
+    flights: SingleFlight[str] = SingleFlight()
+    model = Model()
+    model.errors = [InvalidArgument("inputs[1]", "is too long")]
+    leader = asyncio.create_task(_get(flights, model, [b"good", b"bad"]))
+    await asyncio.sleep(0)
+    follower = asyncio.create_task(_get(flights, model, [b"good"]))
+    await asyncio.sleep(0)
+    model.gate.set()
+    with pytest.raises(InvalidArgument):
+        await leader
+    assert await follower == ["good"]
 
 
 async def test_a_failure_of_the_backend_is_everybodys() -> None:

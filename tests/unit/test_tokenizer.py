@@ -20,7 +20,7 @@ def tokenizer(tmp_path: Path) -> Tokenizer:
 
 
 async def _ids(tokenizer: Tokenizer, text: str, limit: int, truncation: Truncation, prompt: str = "") -> list[int]:
-    (made,) = await tokenizer.tokenize([text], max_tokens=limit, truncation=truncation, prompt=prompt)
+    (made,) = await tokenizer.tokenize([text], max_tokens=limit, truncation=truncation, prompt=prompt, field=str)
     assert made.truncated == (len(made.ids) == limit)
     return made.ids
 
@@ -34,7 +34,10 @@ async def test_special_tokens_surround_every_text(tokenizer: Tokenizer) -> None:
 async def test_too_long_a_text_is_refused_by_name_tokens_and_limit(tokenizer: Tokenizer) -> None:
     with pytest.raises(InvalidArgument) as raised:
         await tokenizer.tokenize(
-            ["fox", "the quick brown fox"], max_tokens=5, truncation=Truncation.REFUSE, field="texts"
+            ["fox", "the quick brown fox"],
+            max_tokens=5,
+            truncation=Truncation.REFUSE,
+            field=lambda position: f"texts[{position}]",
         )
     assert raised.value.field == "texts[1]"
     assert "6 tokens" in raised.value.message
@@ -58,6 +61,6 @@ async def test_truncation_never_cuts_the_prompt(tokenizer: Tokenizer) -> None:
 
 async def test_long_texts_give_the_same_ids_as_short_ones(tokenizer: Tokenizer) -> None:
     texts = ["the quick brown fox"] * 200  # beyond what is tokenised on the event loop
-    many = await tokenizer.tokenize(texts, max_tokens=100, truncation=Truncation.REFUSE)
-    (one,) = await tokenizer.tokenize(texts[:1], max_tokens=100, truncation=Truncation.REFUSE)
+    many = await tokenizer.tokenize(texts, max_tokens=100, truncation=Truncation.REFUSE, field=str)
+    (one,) = await tokenizer.tokenize(texts[:1], max_tokens=100, truncation=Truncation.REFUSE, field=str)
     assert {tuple(text.ids) for text in many} == {tuple(one.ids)}

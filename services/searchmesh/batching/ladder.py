@@ -1,7 +1,7 @@
 """The closed set of batch shapes.
 
-A backend keeps memory (ONNX Runtime) or builds a plan (TensorRT) for every shape it has seen, so a service sends
-few shapes, known beforehand. Lengths have `steps` an octave (with 8: 64, 72, 80, …, 128, 144, …): padding is then at
+TensorRT builds a plan for the shapes it is to meet, and a GPU provider pays for each new one, so a service sends shapes
+that are known beforehand. Lengths have `steps` an octave (with 8: 64, 72, 80, …, 128, 144, …): padding is then at
 most 1 / (steps + 1) of a row and about half of that on average, where powers of two alone would cost up to a half.
 Rows are powers of two with one step between (1, 2, 3, 4, 6, 8, 12, …).
 """

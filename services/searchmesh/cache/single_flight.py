@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-from searchmesh.runtime.errors import Cancelled, DeadlineExceeded, Overloaded, SearchmeshError
+from searchmesh.runtime.errors import Cancelled, DeadlineExceeded, InvalidArgument, Overloaded, SearchmeshError
 
 V = TypeVar("V")
 
-_LEADERS_OWN = (Cancelled, DeadlineExceeded, Overloaded)
-"""Failures that say something about the leader's call and nothing about the input."""
+_LEADERS_OWN = (Cancelled, DeadlineExceeded, InvalidArgument, Overloaded)
+"""Failures that say something about the leader's call: also a bad input may be another one of the same call."""
 
 
 class SingleFlight(Generic[V]):
@@ -26,7 +26,7 @@ class SingleFlight(Generic[V]):
     async def get(self, keys: Sequence[bytes], compute: Callable[[list[int]], Awaitable[Sequence[V]]]) -> list[V]:
         """A value per key. `compute` is given the positions that this call leads and returns their values in order.
 
-        Raises what `compute` raises, and the leader's error if that is about the input or the backend.
+        Raises what `compute` raises, and the leader's error if that is about the backend.
         """
         values: dict[int, V] = {}
         pending = list(range(len(keys)))

@@ -97,18 +97,21 @@ class Pipeline:
         call: Call,
     ) -> list[Entry]:
         async def lead(positions: list[int]) -> list[Entry]:
+            own = [missing[position] for position in positions]
             encoded = await encoder.encode(
-                [texts[missing[position]] for position in positions],
+                [texts[position] for position in own],
                 ask.output,
                 prompt=task.prefix,
                 truncation=ask.truncation,
                 lane=ask.lane,
                 deadline=call.deadline,
                 stages=call.stages,
+                # The places in the request: what the cache had, and what others compute, is not among these texts.
+                field=lambda position: f"inputs[{own[position]}]",
             )
             made = [Entry(row.vectors, row.tokens, row.truncated) for row in encoded]
             if cache is not None:
-                cache.fill([keys[missing[position]] for position in positions], made)
+                cache.fill([keys[position] for position in own], made)
             return made
 
         return await self._flights.get([keys[position] for position in missing], lead)

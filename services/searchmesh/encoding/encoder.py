@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -71,9 +71,9 @@ class Encoder:
         lane: Lane,
         deadline: Deadline,
         stages: Stages,
-        field: str = "inputs",
+        field: Callable[[int], str],
     ) -> list[Encoded]:
-        """The vectors of each text, in order. `field` names the texts in an InvalidArgument.
+        """The vectors of each text, in order. `field` names the text at a position in an InvalidArgument.
 
         Raises InvalidArgument (too long, with `Truncation.REFUSE`), Overloaded, DeadlineExceeded and what the
         backend raises.

@@ -53,7 +53,7 @@ class LateInteraction:
                 lane=lane,
                 deadline=call.deadline,
                 stages=call.stages,
-                field=field,
+                field=lambda position: f"{field}[{position}]",
             )
 
         (asked,), found = await asyncio.gather(

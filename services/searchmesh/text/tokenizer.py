@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
@@ -62,12 +62,18 @@ class Tokenizer:
         return sum(self.around)
 
     async def tokenize(
-        self, texts: Sequence[str], *, max_tokens: int, truncation: Truncation, prompt: str = "", field: str = "inputs"
+        self,
+        texts: Sequence[str],
+        *,
+        max_tokens: int,
+        truncation: Truncation,
+        prompt: str = "",
+        field: Callable[[int], str],
     ) -> list[Tokenized]:
         """Token ids of ``prompt + text``, each at most `max_tokens` long.
 
-        Truncation never cuts the prompt or the special tokens. Raises InvalidArgument, naming the input, its tokens
-        and the limit, if a text is longer and `truncation` is REFUSE.
+        `field` names the text at a position in an error. Truncation never cuts the prompt or the special tokens. Raises
+        InvalidArgument, naming the input, its tokens and the limit, if a text is longer and `truncation` is REFUSE.
         """
         total = sum(map(len, texts))
         if total <= _INLINE_CHARACTERS:
@@ -76,7 +82,7 @@ class Tokenizer:
         return await loop.run_in_executor(self._threads, self._tokenize, texts, max_tokens, truncation, prompt, field)
 
     def _tokenize(
-        self, texts: Sequence[str], max_tokens: int, truncation: Truncation, prompt: str, field: str
+        self, texts: Sequence[str], max_tokens: int, truncation: Truncation, prompt: str, field: Callable[[int], str]
     ) -> list[Tokenized]:
         room = max_tokens - self.special_tokens
         prompted = [prompt + text for text in texts] if prompt else list(texts)
@@ -89,7 +95,7 @@ class Tokenizer:
             if over:
                 if truncation is Truncation.REFUSE:
                     raise InvalidArgument(
-                        f"{field}[{position}]",
+                        field(position),
                         f"has {len(ids) + self.special_tokens} tokens, the limit is {max_tokens};"
                         " shorten it or set truncation",
                         reason="INPUT_TOO_LONG",
