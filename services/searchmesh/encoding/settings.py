@@ -23,8 +23,8 @@ class EncodingSettings(ServiceSettings):
     """Model of requests that name none. The service is ready when Triton has it."""
 
     max_batch_tokens: int = Field(default=1024, ge=16)
-    """Padded tokens of one batch. On two CPU cores 512, 1,024 and 2,048 gave 16,900, 17,200 and 15,700 tokens/s at 128
-    tokens a text; a GPU wants 16,384 or more."""
+    """Padded tokens of one batch. On two CPU cores 512 gave 16,900 tokens/s at 128 tokens a text, 1,024 17,200 in one
+    run and 16,200 in another, 2,048 15,700; a GPU wants 16,384 or more."""
 
     max_batch_rows: int = Field(default=64, ge=1)
     """Rows of one batch; not more than `max_batch_size` of the exported configuration."""
