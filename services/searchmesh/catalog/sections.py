@@ -254,6 +254,14 @@ class Image(Section):
     tile: int | None = None
     """Side in pixels of the square that becomes `tokens_per_tile` tokens."""
     tokens_per_tile: int | None = None
+    patch: int | None = None
+    """Side in pixels of the square that the vision tower embeds."""
+    merge: int | None = None
+    """Patches along each side of a square that become one token; ``patch * merge`` is the tile."""
+    temporal: int | None = None
+    """Frames of one patch; a still image is repeated."""
+    window: int | None = None
+    """Tokens along each side of an attention window; None: every layer attends to the whole image."""
     max_tokens: int | None = None
     size: int | None = None
     resize: Literal["shortest side"] | None = None
