@@ -26,21 +26,29 @@ from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from searchmesh.v1 import common_pb2 as searchmesh_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsearchmesh/v1/embedding.proto\x12\rsearchmesh.v1\x1a\x17google/rpc/status.proto\x1a\x1asearchmesh/v1/common.proto\"\x8a\x02\n\x0c\x45mbedRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0c\n\x04task\x18\x02 \x01(\t\x12&\n\x06inputs\x18\x03 \x03(\x0b\x32\x16.searchmesh.v1.Content\x12\x12\n\ndimensions\x18\x04 \x01(\r\x12#\n\x05\x64type\x18\x05 \x01(\x0e\x32\x14.searchmesh.v1.DType\x12-\n\ntruncation\x18\x06 \x01(\x0e\x32\x19.searchmesh.v1.Truncation\x12\x14\n\x0cmulti_vector\x18\x07 \x01(\x08\x12!\n\x04lane\x18\x08 \x01(\x0e\x32\x13.searchmesh.v1.Lane\x12\x14\n\x0c\x62ypass_cache\x18\t \x01(\x08\"\xed\x01\n\rEmbedResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\'\n\x07vectors\x18\x02 \x01(\x0b\x32\x16.searchmesh.v1.Vectors\x12(\n\x06inputs\x18\x03 \x03(\x0b\x32\x18.searchmesh.v1.InputInfo\x12#\n\x05usage\x18\x04 \x01(\x0b\x32\x14.searchmesh.v1.Usage\x12+\n\x07timings\x18\x05 \x03(\x0b\x32\x1a.searchmesh.v1.StageTiming\x12(\n\x05\x63\x61\x63he\x18\x06 \x01(\x0e\x32\x19.searchmesh.v1.CacheState\"\x88\x01\n\x13\x45mbedStreamResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x30\n\x08response\x18\x02 \x01(\x0b\x32\x1c.searchmesh.v1.EmbedResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result*Y\n\nCacheState\x12\x1b\n\x17\x43\x41\x43HE_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43\x41\x43HE_STATE_USED\x10\x01\x12\x18\n\x14\x43\x41\x43HE_STATE_BYPASSED\x10\x02\x32\xa3\x01\n\tEmbedding\x12\x42\n\x05\x45mbed\x12\x1b.searchmesh.v1.EmbedRequest\x1a\x1c.searchmesh.v1.EmbedResponse\x12R\n\x0b\x45mbedStream\x12\x1b.searchmesh.v1.EmbedRequest\x1a\".searchmesh.v1.EmbedStreamResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsearchmesh/v1/embedding.proto\x12\rsearchmesh.v1\x1a\x17google/rpc/status.proto\x1a\x1asearchmesh/v1/common.proto\"\xb5\x02\n\x0c\x45mbedRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0c\n\x04task\x18\x02 \x01(\t\x12&\n\x06inputs\x18\x03 \x03(\x0b\x32\x16.searchmesh.v1.Content\x12\x12\n\ndimensions\x18\x04 \x01(\r\x12#\n\x05\x64type\x18\x05 \x01(\x0e\x32\x14.searchmesh.v1.DType\x12-\n\ntruncation\x18\x06 \x01(\x0e\x32\x19.searchmesh.v1.Truncation\x12\x14\n\x0cmulti_vector\x18\x07 \x01(\x08\x12!\n\x04lane\x18\x08 \x01(\x0e\x32\x13.searchmesh.v1.Lane\x12\x14\n\x0c\x62ypass_cache\x18\t \x01(\x08\x12)\n\x08\x63hunking\x18\n \x01(\x0b\x32\x17.searchmesh.v1.Chunking\"h\n\x08\x43hunking\x12+\n\x05given\x18\x01 \x01(\x0b\x32\x1a.searchmesh.v1.GivenChunksH\x00\x12\x13\n\tsentences\x18\x02 \x01(\x08H\x00\x12\x10\n\x06tokens\x18\x03 \x01(\rH\x00\x42\x08\n\x06\x63hunks\"7\n\x0bGivenChunks\x12(\n\x06inputs\x18\x01 \x03(\x0b\x32\x18.searchmesh.v1.ChunkEnds\"\x19\n\tChunkEnds\x12\x0c\n\x04\x65nds\x18\x01 \x03(\r\"3\n\x05\x43hunk\x12\r\n\x05start\x18\x01 \x01(\r\x12\x0b\n\x03\x65nd\x18\x02 \x01(\r\x12\x0e\n\x06tokens\x18\x03 \x01(\r\"\x93\x02\n\rEmbedResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\'\n\x07vectors\x18\x02 \x01(\x0b\x32\x16.searchmesh.v1.Vectors\x12(\n\x06inputs\x18\x03 \x03(\x0b\x32\x18.searchmesh.v1.InputInfo\x12#\n\x05usage\x18\x04 \x01(\x0b\x32\x14.searchmesh.v1.Usage\x12+\n\x07timings\x18\x05 \x03(\x0b\x32\x1a.searchmesh.v1.StageTiming\x12(\n\x05\x63\x61\x63he\x18\x06 \x01(\x0e\x32\x19.searchmesh.v1.CacheState\x12$\n\x06\x63hunks\x18\x07 \x03(\x0b\x32\x14.searchmesh.v1.Chunk\"\x88\x01\n\x13\x45mbedStreamResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x30\n\x08response\x18\x02 \x01(\x0b\x32\x1c.searchmesh.v1.EmbedResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result*Y\n\nCacheState\x12\x1b\n\x17\x43\x41\x43HE_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43\x41\x43HE_STATE_USED\x10\x01\x12\x18\n\x14\x43\x41\x43HE_STATE_BYPASSED\x10\x02\x32\xa3\x01\n\tEmbedding\x12\x42\n\x05\x45mbed\x12\x1b.searchmesh.v1.EmbedRequest\x1a\x1c.searchmesh.v1.EmbedResponse\x12R\n\x0b\x45mbedStream\x12\x1b.searchmesh.v1.EmbedRequest\x1a\".searchmesh.v1.EmbedStreamResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'searchmesh.v1.embedding_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CACHESTATE']._serialized_start=749
-  _globals['_CACHESTATE']._serialized_end=838
+  _globals['_CACHESTATE']._serialized_start=1073
+  _globals['_CACHESTATE']._serialized_end=1162
   _globals['_EMBEDREQUEST']._serialized_start=102
-  _globals['_EMBEDREQUEST']._serialized_end=368
-  _globals['_EMBEDRESPONSE']._serialized_start=371
-  _globals['_EMBEDRESPONSE']._serialized_end=608
-  _globals['_EMBEDSTREAMRESPONSE']._serialized_start=611
-  _globals['_EMBEDSTREAMRESPONSE']._serialized_end=747
-  _globals['_EMBEDDING']._serialized_start=841
-  _globals['_EMBEDDING']._serialized_end=1004
+  _globals['_EMBEDREQUEST']._serialized_end=411
+  _globals['_CHUNKING']._serialized_start=413
+  _globals['_CHUNKING']._serialized_end=517
+  _globals['_GIVENCHUNKS']._serialized_start=519
+  _globals['_GIVENCHUNKS']._serialized_end=574
+  _globals['_CHUNKENDS']._serialized_start=576
+  _globals['_CHUNKENDS']._serialized_end=601
+  _globals['_CHUNK']._serialized_start=603
+  _globals['_CHUNK']._serialized_end=654
+  _globals['_EMBEDRESPONSE']._serialized_start=657
+  _globals['_EMBEDRESPONSE']._serialized_end=932
+  _globals['_EMBEDSTREAMRESPONSE']._serialized_start=935
+  _globals['_EMBEDSTREAMRESPONSE']._serialized_end=1071
+  _globals['_EMBEDDING']._serialized_start=1165
+  _globals['_EMBEDDING']._serialized_end=1328
 # @@protoc_insertion_point(module_scope)

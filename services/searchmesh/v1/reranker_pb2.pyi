@@ -30,6 +30,9 @@ class RerankRequest(_message.Message):
     RETURN_DOCUMENTS_FIELD_NUMBER: _builtins.int
     TRUNCATION_FIELD_NUMBER: _builtins.int
     LANE_FIELD_NUMBER: _builtins.int
+    INSTRUCTION_FIELD_NUMBER: _builtins.int
+    RETURN_DOCUMENT_VECTORS_FIELD_NUMBER: _builtins.int
+    DOCUMENT_VECTORS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Empty: the service's default model."""
     top_n: _builtins.int
@@ -38,10 +41,20 @@ class RerankRequest(_message.Message):
     truncation: _common_pb2.Truncation.ValueType
     """Of documents. UNSPECIFIED: END."""
     lane: _common_pb2.Lane.ValueType
+    instruction: _builtins.str
+    """How to judge relevance, in natural language, for models that read an instruction."""
+    return_document_vectors: _builtins.bool
+    """Answer the documents' vectors, too, for models that have any."""
     @_builtins.property
     def query(self) -> _common_pb2.Content: ...
     @_builtins.property
     def documents(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Content]: ...
+    @_builtins.property
+    def document_vectors(self) -> _common_pb2.Vectors:
+        """Late interaction with documents' token vectors that are at hand: FLOAT32, INT8 or BINARY, of one of the model's
+        sizes, `row_offsets` tells the documents apart. `documents` may then be left out.
+        """
+
     def __init__(
         self,
         *,
@@ -52,10 +65,13 @@ class RerankRequest(_message.Message):
         return_documents: _builtins.bool = ...,
         truncation: _common_pb2.Truncation.ValueType = ...,
         lane: _common_pb2.Lane.ValueType = ...,
+        instruction: _builtins.str = ...,
+        return_document_vectors: _builtins.bool = ...,
+        document_vectors: _common_pb2.Vectors | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["query", b"query"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["document_vectors", b"document_vectors", "query", b"query"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "lane", b"lane", "model", b"model", "query", b"query", "return_documents", b"return_documents", "top_n", b"top_n", "truncation", b"truncation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_vectors", b"document_vectors", "documents", b"documents", "instruction", b"instruction", "lane", b"lane", "model", b"model", "query", b"query", "return_document_vectors", b"return_document_vectors", "return_documents", b"return_documents", "top_n", b"top_n", "truncation", b"truncation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -69,6 +85,7 @@ class RerankResponse(_message.Message):
     RESULTS_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
     TIMINGS_FIELD_NUMBER: _builtins.int
+    DOCUMENT_VECTORS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___RerankResult]:
@@ -78,6 +95,10 @@ class RerankResponse(_message.Message):
     def usage(self) -> _common_pb2.Usage: ...
     @_builtins.property
     def timings(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.StageTiming]: ...
+    @_builtins.property
+    def document_vectors(self) -> _common_pb2.Vectors:
+        """When `return_document_vectors` was set: those of `results`, in their order."""
+
     def __init__(
         self,
         *,
@@ -85,10 +106,11 @@ class RerankResponse(_message.Message):
         results: _abc.Iterable[Global___RerankResult] | None = ...,
         usage: _common_pb2.Usage | None = ...,
         timings: _abc.Iterable[_common_pb2.StageTiming] | None = ...,
+        document_vectors: _common_pb2.Vectors | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["document_vectors", b"document_vectors", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "results", b"results", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_vectors", b"document_vectors", "model", b"model", "results", b"results", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

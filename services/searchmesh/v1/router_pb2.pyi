@@ -99,6 +99,7 @@ class Collection(_message.Message):
     FILTER_FIELDS_FIELD_NUMBER: _builtins.int
     DOCUMENT_COUNT_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    MULTI_VECTORS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """1 to 64 characters: letters, digits, '_' and '-'."""
     reranker: _builtins.str
@@ -115,6 +116,10 @@ class Collection(_message.Message):
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def multi_vectors(self) -> Global___MultiVectors:
+        """Token vectors stored with each document, for reranking by late interaction; unset: none."""
+
     def __init__(
         self,
         *,
@@ -125,10 +130,11 @@ class Collection(_message.Message):
         filter_fields: _abc.Iterable[Global___FilterField] | None = ...,
         document_count: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        multi_vectors: Global___MultiVectors | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "multi_vectors", b"multi_vectors"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "document_count", b"document_count", "filter_fields", b"filter_fields", "language", b"language", "name", b"name", "reranker", b"reranker", "spaces", b"spaces"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "document_count", b"document_count", "filter_fields", b"filter_fields", "language", b"language", "multi_vectors", b"multi_vectors", "name", b"name", "reranker", b"reranker", "spaces", b"spaces"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -144,7 +150,7 @@ class VectorSpace(_message.Message):
     EMBEDDER_FIELD_NUMBER: _builtins.int
     DIMENSIONS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """"text" now; "code" and "image" with the models that need them."""
+    """What of a document it embeds: "text" (title and text), "code" (the same, with a model for code) or "image"."""
     embedder: _builtins.str
     """Empty: the embedding service's default model. The answer names the resolved model."""
     dimensions: _builtins.int
@@ -163,6 +169,34 @@ class VectorSpace(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VectorSpace: _TypeAlias = VectorSpace  # noqa: Y015
+
+@_typing.final
+class MultiVectors(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMBEDDER_FIELD_NUMBER: _builtins.int
+    DIMENSIONS_FIELD_NUMBER: _builtins.int
+    DTYPE_FIELD_NUMBER: _builtins.int
+    embedder: _builtins.str
+    """A model with token vectors."""
+    dimensions: _builtins.int
+    """0: the model's own size."""
+    dtype: _common_pb2.DType.ValueType
+    """INT8 or BINARY; unset: INT8."""
+    def __init__(
+        self,
+        *,
+        embedder: _builtins.str = ...,
+        dimensions: _builtins.int = ...,
+        dtype: _common_pb2.DType.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimensions", b"dimensions", "dtype", b"dtype", "embedder", b"embedder"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MultiVectors: _TypeAlias = MultiVectors  # noqa: Y015
 
 @_typing.final
 class FilterField(_message.Message):
@@ -308,12 +342,17 @@ class Document(_message.Message):
     TITLE_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    IMAGE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """1 to 512 bytes of UTF-8 without control characters."""
     title: _builtins.str
     text: _builtins.str
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct: ...
+    @_builtins.property
+    def image(self) -> _common_pb2.Image:
+        """Stored as sent: an image by URL is fetched again whenever it is read."""
+
     def __init__(
         self,
         *,
@@ -321,10 +360,11 @@ class Document(_message.Message):
         title: _builtins.str = ...,
         text: _builtins.str = ...,
         metadata: _struct_pb2.Struct | None = ...,
+        image: _common_pb2.Image | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "metadata", b"metadata"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "metadata", b"metadata", "text", b"text", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "image", b"image", "metadata", b"metadata", "text", b"text", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -714,6 +754,7 @@ class SearchRequest(_message.Message):
     RERANK_FIELD_NUMBER: _builtins.int
     CANDIDATES_FIELD_NUMBER: _builtins.int
     IDS_ONLY_FIELD_NUMBER: _builtins.int
+    SPACES_FIELD_NUMBER: _builtins.int
     mode: Global___SearchMode.ValueType
     top_k: _builtins.int
     """0: 10."""
@@ -722,7 +763,7 @@ class SearchRequest(_message.Message):
     candidates: _builtins.int
     """Candidates of each retriever; 0: 100. offset + top_k may not exceed what they can give."""
     ids_only: _builtins.bool
-    """Leave text and metadata out of the hits."""
+    """Leave text, image and metadata out of the hits."""
     @_builtins.property
     def collections(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Own collections and configured sources; candidates of all are fused. At least one."""
@@ -735,6 +776,10 @@ class SearchRequest(_message.Message):
     def fusion(self) -> Global___Fusion: ...
     @_builtins.property
     def rerank(self) -> Global___Rerank: ...
+    @_builtins.property
+    def spaces(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Vector spaces to search; empty: those that the query can reach and suits."""
+
     def __init__(
         self,
         *,
@@ -748,10 +793,11 @@ class SearchRequest(_message.Message):
         rerank: Global___Rerank | None = ...,
         candidates: _builtins.int = ...,
         ids_only: _builtins.bool = ...,
+        spaces: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "fusion", b"fusion", "query", b"query", "rerank", b"rerank"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "collections", b"collections", "filter", b"filter", "fusion", b"fusion", "ids_only", b"ids_only", "mode", b"mode", "offset", b"offset", "query", b"query", "rerank", b"rerank", "top_k", b"top_k"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "collections", b"collections", "filter", b"filter", "fusion", b"fusion", "ids_only", b"ids_only", "mode", b"mode", "offset", b"offset", "query", b"query", "rerank", b"rerank", "spaces", b"spaces", "top_k", b"top_k"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -765,6 +811,7 @@ class SearchResponse(_message.Message):
     CANDIDATES_FIELD_NUMBER: _builtins.int
     DEGRADED_FIELD_NUMBER: _builtins.int
     TIMINGS_FIELD_NUMBER: _builtins.int
+    ROUTES_FIELD_NUMBER: _builtins.int
     candidates: _builtins.int
     """Distinct candidates that were ranked."""
     @_builtins.property
@@ -775,6 +822,10 @@ class SearchResponse(_message.Message):
 
     @_builtins.property
     def timings(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.StageTiming]: ...
+    @_builtins.property
+    def routes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Route]:
+        """Every vector space of the collections: whether it was searched, and why."""
+
     def __init__(
         self,
         *,
@@ -782,14 +833,49 @@ class SearchResponse(_message.Message):
         candidates: _builtins.int = ...,
         degraded: _abc.Iterable[Global___Degradation] | None = ...,
         timings: _abc.Iterable[_common_pb2.StageTiming] | None = ...,
+        routes: _abc.Iterable[Global___Route] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "degraded", b"degraded", "hits", b"hits", "timings", b"timings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "degraded", b"degraded", "hits", b"hits", "routes", b"routes", "timings", b"timings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearchResponse: _TypeAlias = SearchResponse  # noqa: Y015
+
+@_typing.final
+class Route(_message.Message):
+    """What a search did with one vector space."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTION_FIELD_NUMBER: _builtins.int
+    SPACE_FIELD_NUMBER: _builtins.int
+    SEARCHED_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    collection: _builtins.str
+    space: _builtins.str
+    searched: _builtins.bool
+    reason: _builtins.str
+    """UPPER_SNAKE_CASE, as in google.rpc.ErrorInfo."""
+    message: _builtins.str
+    def __init__(
+        self,
+        *,
+        collection: _builtins.str = ...,
+        space: _builtins.str = ...,
+        searched: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "message", b"message", "reason", b"reason", "searched", b"searched", "space", b"space"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Route: _TypeAlias = Route  # noqa: Y015
 
 @_typing.final
 class SearchHit(_message.Message):
@@ -826,7 +912,7 @@ class SearchHit(_message.Message):
     def document(self) -> Global___Document: ...
     @_builtins.property
     def stage_scores(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
-        """What each stage gave it: "dense" (cosine), "lexical" (BM25), "fused", "rerank"."""
+        """What each stage gave it: "dense.<space>" (cosine), "lexical" (BM25), "fused", "rerank"."""
 
     def __init__(
         self,
@@ -852,7 +938,7 @@ class Degradation(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     stage: _builtins.str
-    """"dense", "lexical", "rerank" or a source's name."""
+    """"dense.<space>", "lexical", "rerank" or a source's name."""
     reason: _builtins.str
     """UPPER_SNAKE_CASE, as in google.rpc.ErrorInfo."""
     message: _builtins.str
