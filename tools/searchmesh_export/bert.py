@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from functools import partial
 
 import torch
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
-from torch.nn import functional
 
-from searchmesh_export.checkpoint import Checkpoint
-
-_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu": functional.gelu,
-    "gelu_new": partial(functional.gelu, approximate="tanh"),
-    "gelu_pytorch_tanh": partial(functional.gelu, approximate="tanh"),
-    "relu": functional.relu,
-}
+from searchmesh.catalog import Card
+from searchmesh.runtime.errors import Unimplemented
+from searchmesh_export import keys, pooled
+from searchmesh_export.activations import Activation, activation
+from searchmesh_export.built import Built, Graph
+from searchmesh_export.checkpoint import Checkpoint, Pooling
+from searchmesh_export.tensors import Sizes
 
 MASKED = -1e4
 """Added to the attention scores of padding. exp(-1e4) is 0 in every precision, and the sum with a score stays finite in
@@ -46,14 +42,14 @@ class Bert(nn.Module):  # type: ignore[misc]
     Every row has token type 0. A row's states do not depend on its padding or on other rows.
     """
 
-    def __init__(self, config: BertConfig) -> None:
+    def __init__(self, config: BertConfig, activation: Activation) -> None:
         super().__init__()
         width = config.hidden_size
         self.words = nn.Embedding(config.vocab_size, width)
         self.positions = nn.Embedding(config.max_position_embeddings, width)
         self.types = nn.Embedding(config.type_vocab_size, width)
         self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
+        self.blocks = nn.ModuleList(Block(config, activation) for _ in range(config.num_hidden_layers))
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         positions = torch.arange(input_ids.shape[1], device=input_ids.device)
@@ -67,11 +63,11 @@ class Bert(nn.Module):  # type: ignore[misc]
 class Block(nn.Module):  # type: ignore[misc]
     """Self-attention and a feed-forward layer, each followed by its residual and a norm."""
 
-    def __init__(self, config: BertConfig) -> None:
+    def __init__(self, config: BertConfig, activation: Activation) -> None:
         super().__init__()
         width = config.hidden_size
         self.heads = config.num_attention_heads
-        self.activation = _ACTIVATIONS[config.hidden_act]
+        self.activation = activation
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width)
         self.value = nn.Linear(width, width)
@@ -100,42 +96,52 @@ class Block(nn.Module):  # type: ignore[misc]
         return attended.transpose(1, 2).reshape(rows, length, width)
 
 
+class BertEncoder(nn.Module):  # type: ignore[misc]
+    """(input_ids, attention_mask) to the pooled `sentence_embedding` and the states as they are, padding included."""
+
+    def __init__(self, bert: Bert, pooling: Pooling) -> None:
+        super().__init__()
+        self.bert = bert
+        self.pooling = pooling
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        states = self.bert(input_ids, attention_mask)
+        return pooled.sentence(states, attention_mask, self.pooling), states.float()
+
+
+def build(checkpoint: Checkpoint, card: Card) -> Built:
+    """An embedding model: see `searchmesh_export.families.Build`."""
+    if card.kind != "embedding":
+        raise Unimplemented(f"{card.name} is a {card.kind} model; of the family bert, embedding models can be exported")
+    model, config = load_bert(checkpoint)
+    pooling = checkpoint.pooling() or card.pooling
+    limits = (config.max_position_embeddings, checkpoint.max_tokens() or card.max_tokens)
+    width = config.hidden_size
+    graph = Graph(
+        module=BertEncoder(model, pooling).eval(),
+        inputs=("input_ids", "attention_mask"),
+        outputs=("sentence_embedding", "token_embeddings"),
+        sizes=Sizes(vocabulary=config.vocab_size, sentence=width, token=width),
+    )
+    resolved = card.resolved(hidden_size=width, max_tokens=min(limits)).model_copy(update={"pooling": pooling})
+    return Built(resolved, width, (graph,))
+
+
 def load_bert(checkpoint: Checkpoint) -> tuple[Bert, BertConfig]:
     """The encoder with the checkpoint's weights. Raises InvalidArgument naming missing, extra or misshapen keys."""
-    try:
-        config = BertConfig.model_validate(checkpoint.config)
-    except ValidationError as error:
-        fields = ", ".join(str(problem["loc"][0]) for problem in error.errors())
-        raise checkpoint.wrong("config.json", f"has no usable {fields}") from error
-    if config.hidden_act not in _ACTIVATIONS:
-        known = ", ".join(_ACTIVATIONS)
-        raise checkpoint.wrong("config.json", f"has hidden_act {config.hidden_act!r}; there are {known}")
+    config = checkpoint.config_as(BertConfig)
+    act = activation(checkpoint, config.hidden_act)
     if config.position_embedding_type != "absolute":
         raise checkpoint.wrong("config.json", f"has position_embedding_type {config.position_embedding_type!r}")
     if config.hidden_size % config.num_attention_heads:
         raise checkpoint.wrong("config.json", "has a hidden_size that is no multiple of num_attention_heads")
-    model = Bert(config).eval()
-    _load(model, checkpoint)
-    return model, config
+    weights = checkpoint.weights().renamed(_without_prefix)
+    return keys.load(lambda: Bert(config, act), weights, _published), config
 
 
-def _load(model: Bert, checkpoint: Checkpoint) -> None:
-    found = {name.removeprefix("bert."): tensor for name, tensor in checkpoint.weights().items()}
-    wanted = {_published(name): (name, tensor.shape) for name, tensor in model.state_dict().items()}
-    extra = [name for name in found if name not in wanted and not name.startswith(_UNUSED)]
-    misshapen = [
-        f"{name} {list(found[name].shape)} instead of {list(shape)}"
-        for name, (_, shape) in wanted.items()
-        if name in found and found[name].shape != shape
-    ]
-    for problem, names in {
-        "lacks": [name for name in wanted if name not in found],
-        "has unknown": extra,
-        "has misshapen": misshapen,
-    }.items():
-        if names:
-            raise checkpoint.wrong("model.safetensors", f"{problem} {_listed(names)}")
-    model.load_state_dict({own: found[name] for name, (own, _) in wanted.items()})
+def _without_prefix(name: str) -> str | None:
+    name = name.removeprefix("bert.")
+    return None if name.startswith(_UNUSED) else name
 
 
 _UNUSED = ("pooler.", "embeddings.position_ids")
@@ -167,8 +173,3 @@ def _published(name: str) -> str:
         case [part, kind]:
             return f"{_EMBEDDINGS[part]}.{kind}"
     raise AssertionError(f"unreachable: {name} is no weight of Bert")
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - 5
-    return ", ".join(names[:5]) + (f" and {more} more" if more > 0 else "")

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import reduce
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from pydantic import BaseModel, ValidationError
 from tokenizers import Tokenizer
 
 from searchmesh.runtime.errors import InvalidArgument
+from searchmesh_export.weights import Weights, wrong
 
-Pooling = Literal["mean", "cls"]
+Pooling = Literal["mean", "cls", "last"]
+
+Config = TypeVar("Config", bound=BaseModel)
 
 _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 
@@ -26,27 +28,32 @@ class Checkpoint:
         self.folder = folder
         if not folder.is_dir():
             raise self.wrong("", "is not a folder")
-        self.config = self._json("config.json")
+        self.config = self.json("config.json")
         """config.json as it is."""
 
     def wrong(self, file: str, problem: str) -> InvalidArgument:
         """The error of a file in this folder."""
-        return InvalidArgument("--from", f"{self.folder / file} {problem}", reason="BAD_CHECKPOINT")
+        return wrong(self.folder / file, problem)
 
-    def weights(self) -> dict[str, torch.Tensor]:
-        """All tensors by their published names, floating ones as float32; one file or several."""
-        files = [_SINGLE]
-        if (self.folder / _INDEX).is_file():
-            files = sorted(set(self._json(_INDEX)["weight_map"].values()))
-        tensors: dict[str, torch.Tensor] = {}
-        for file in files:
-            try:
-                tensors |= load_file(self.folder / file)
-            except FileNotFoundError:
-                raise self.wrong(file, "does not exist") from None
-            except SafetensorError as error:
-                raise self.wrong(file, f"cannot be read: {error}") from error
-        return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    def config_as(self, shape: type[Config], section: str | None = None) -> Config:
+        """config.json, or one object in it, as a model; names the fields that do not fit."""
+        values = self.config if section is None else self.config.get(section)
+        try:
+            return shape.model_validate(values)
+        except ValidationError as error:
+            fields = (".".join(str(part) for part in problem["loc"]) for problem in error.errors())
+            names = ", ".join(field if section is None else f"{section}.{field}".rstrip(".") for field in fields)
+            raise self.wrong("config.json", f"has no usable {names}") from error
+
+    def weights(self, file: str | None = None) -> Weights:
+        """All tensors by their published names, of one file or of several with an index; or those of `file`."""
+        if file is not None or not (self.folder / _INDEX).is_file():
+            return Weights.of(self.folder / (file or _SINGLE))
+        parts = sorted(set(self.json(_INDEX).get("weight_map", {}).values()))
+        if not parts:
+            raise self.wrong(_INDEX, "has no weight_map")
+        tensors = reduce(Weights.__or__, (Weights.of(self.folder / part) for part in parts))
+        return tensors.named(self.folder / _INDEX)
 
     def tokenizer(self) -> Tokenizer:
         """tokenizer.json without truncation and padding, which are the business of a service."""
@@ -66,23 +73,28 @@ class Checkpoint:
         file = "1_Pooling/config.json"
         if not (self.folder / file).is_file():
             return None
-        modes = sorted(mode for mode, on in self._json(file).items() if mode.startswith("pooling_mode_") and on is True)
+        modes = sorted(mode for mode, on in self.json(file).items() if mode.startswith("pooling_mode_") and on is True)
         match modes:
             case ["pooling_mode_mean_tokens"]:
                 return "mean"
             case ["pooling_mode_cls_token"]:
                 return "cls"
-        raise self.wrong(file, f"asks for {', '.join(modes) or 'no pooling'}; mean and cls tokens can be exported")
+            case ["pooling_mode_lasttoken"]:
+                return "last"
+        raise self.wrong(
+            file, f"asks for {', '.join(modes) or 'no pooling'}; mean, cls and last tokens can be exported"
+        )
 
     def max_tokens(self) -> int | None:
         """The longest sequence by sentence_bert_config.json; None where the folder does not say."""
         file = "sentence_bert_config.json"
         if not (self.folder / file).is_file():
             return None
-        limit = self._json(file).get("max_seq_length")
+        limit = self.json(file).get("max_seq_length")
         return int(limit) if limit is not None else None
 
-    def _json(self, file: str) -> Mapping[str, Any]:
+    def json(self, file: str) -> Mapping[str, Any]:
+        """The object in a JSON file of the folder."""
         try:
             content = json.loads((self.folder / file).read_text(encoding="utf-8"))
         except FileNotFoundError:

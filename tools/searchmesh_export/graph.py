@@ -7,49 +7,62 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import onnx
+import onnx_ir as ir
 import torch
-from torch import nn
 
-from searchmesh_export.pooled import OUTPUTS
-
-INPUTS = ("input_ids", "attention_mask")
+from searchmesh.runtime.errors import Internal
+from searchmesh_export import samples
+from searchmesh_export.built import Graph
+from searchmesh_export.tensors import FREE
 
 _OPSET = 20
 """The first with Gelu as one operator, which ONNX Runtime's and TensorRT's fusions know."""
 
 
-def to_onnx(model: nn.Module) -> onnx.ModelProto:
-    """The graph of an encoder with `pooled.Pooled` outputs; rows and length are free.
+def to_onnx(graph: Graph) -> ir.Model:
+    """The ONNX graph, whose free axes bear the names of `tensors.FREE`; its weights are still the module's.
 
-    The same weights give the same bytes: what the exporter notes about its own run is left out.
+    The same weights give the same graph: what the exporter notes about its own run is left out.
     """
-    # Two tensors: one object given twice is traced as one input.
-    example = (torch.ones(2, 16, dtype=torch.int64), torch.ones(2, 16, dtype=torch.int64))
-    free = {0: "rows", 1: "length"}
+    example = tuple(torch.from_numpy(value) for value in samples.traced(graph).values())
+    free = tuple({number: axis for number, axis in enumerate(tensor.axes) if axis in FREE} for tensor in graph.takes)
     with _quiet(), torch.inference_mode():
         program = torch.onnx.export(
-            model,
+            graph.module,
             example,
             dynamo=True,
             verbose=False,
             opset_version=_OPSET,
-            input_names=list(INPUTS),
-            output_names=list(OUTPUTS),
-            dynamic_shapes=(free, free),
+            input_names=list(graph.inputs),
+            output_names=list(graph.outputs),
+            dynamic_shapes=free,
         )
-    proto: onnx.ModelProto = program.model_proto
-    _forget_origin(proto)
-    onnx.checker.check_model(proto)
-    return proto
+    model: ir.Model = program.model
+    _forget_origin(model)
+    _check_shapes(model, graph)
+    return model
 
 
-def _forget_origin(proto: onnx.ModelProto) -> None:
-    """Drop stack traces and file names."""
-    del proto.metadata_props[:], proto.graph.metadata_props[:], proto.graph.value_info[:]
-    for item in (*proto.graph.node, *proto.graph.input, *proto.graph.output, *proto.graph.initializer):
-        del item.metadata_props[:]
-        item.doc_string = ""
+def _check_shapes(model: ir.Model, graph: Graph) -> None:
+    """A module that fixes a free axis while it is traced would serve one shape only."""
+    for tensor, value in zip(graph.takes, model.graph.inputs, strict=True):
+        wanted = tensor.shape(graph.sizes)
+        found = tuple(size if isinstance(size, int) else size.value for size in value.shape or ())
+        if found != wanted:
+            raise Internal(f"{tensor.name} is {list(found)} in the graph and {list(wanted)} in the table")
+
+
+def _forget_origin(model: ir.Model) -> None:
+    """Drop stack traces, file names and the shapes of values inside."""
+    model.metadata_props.clear()
+    model.graph.metadata_props.clear()
+    for node in model.graph.all_nodes():
+        node.metadata_props.clear()
+        node.doc_string = None
+        for value in node.outputs:
+            value.metadata_props.clear()
+    for value in (*model.graph.inputs, *model.graph.initializers.values()):
+        value.metadata_props.clear()
 
 
 @contextmanager

@@ -1,33 +1,45 @@
-"""The two outputs of an encoder."""
+"""From the states of tokens to vectors. Everything here is float32, whatever the precision of the states."""
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-SENTENCE = "sentence_embedding"
-TOKENS = "token_embeddings"
-OUTPUTS = (SENTENCE, TOKENS)
+from searchmesh_export.checkpoint import Pooling
 
 
-class Pooled(nn.Module):  # type: ignore[misc]
-    """(input_ids, attention_mask) to (`sentence_embedding`, `token_embeddings`), both float32.
+def unit(vectors: Tensor) -> Tensor:
+    """Along the last axis to unit length; zero stays zero."""
+    return functional.normalize(vectors.float(), dim=-1)
 
-    Sentence vectors [rows, width] are pooled and have unit length; a row that is all padding has a zero vector. Token
-    vectors [rows, length, width] are the encoder's last states as they are, those of padding included.
-    """
 
-    def __init__(self, encoder: nn.Module, pooling: Literal["mean", "cls"]) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.pooling = pooling
+def sentence(states: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
+    """One unit-length vector a row [rows, width] of states [rows, length, width]; zero for a row of padding."""
+    match pooling:
+        case "mean":
+            # Unit length makes the divisor of a mean immaterial.
+            pooled = (states.float() * mask[:, :, None].float()).sum(dim=1)
+        case "cls":
+            pooled = states[:, 0].float() * mask[:, :1].float()
+        case "last":
+            pooled = last(states, mask).float() * mask[:, :1].float()
+    return unit(pooled)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
-        tokens = self.encoder(input_ids, attention_mask).to(torch.float32)
-        kept = attention_mask[:, :, None].to(torch.float32)
-        # Unit length makes the divisor of a mean immaterial.
-        sentence = (tokens * kept).sum(dim=1) if self.pooling == "mean" else tokens[:, 0] * kept[:, 0]
-        return functional.normalize(sentence, dim=-1), tokens
+
+def last(states: Tensor, mask: Tensor) -> Tensor:
+    """The state of each row's last real token [rows, width]; of the first position where there is none."""
+    position = (mask.sum(dim=1, keepdim=True) - 1).clamp(min=0)
+    return picked(states, position)[:, 0]
+
+
+def picked(states: Tensor, picks: Tensor) -> Tensor:
+    """States [rows, picks, width] at these positions [rows, picks]."""
+    return states.gather(1, picks[:, :, None].expand(-1, -1, states.shape[-1]))
+
+
+def of_spans(states: Tensor, spans: Tensor) -> Tensor:
+    """The mean of the states of each span [rows, spans, 2], of unit length [rows, spans, width]; zero for (0, 0)."""
+    positions = torch.arange(states.shape[1], device=states.device)
+    inside = (positions >= spans[:, :, :1]) & (positions < spans[:, :, 1:])
+    return unit(inside.float() @ states.float())
