@@ -103,6 +103,32 @@ LANE_INTERACTIVE: Lane.ValueType  # 1
 LANE_BULK: Lane.ValueType  # 2
 Global___Lane: _TypeAlias = Lane  # noqa: Y015
 
+class _FinishReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FinishReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FinishReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FINISH_REASON_UNSPECIFIED: _FinishReason.ValueType  # 0
+    FINISH_REASON_STOP: _FinishReason.ValueType  # 1
+    """by itself: it is complete"""
+    FINISH_REASON_LENGTH: _FinishReason.ValueType  # 2
+    """cut at the bound on its length"""
+    FINISH_REASON_LOOP: _FinishReason.ValueType  # 3
+    """stopped because the model repeated itself"""
+
+class FinishReason(_FinishReason, metaclass=_FinishReasonEnumTypeWrapper):
+    """Why a text that was generated or extracted ends where it does."""
+
+FINISH_REASON_UNSPECIFIED: FinishReason.ValueType  # 0
+FINISH_REASON_STOP: FinishReason.ValueType  # 1
+"""by itself: it is complete"""
+FINISH_REASON_LENGTH: FinishReason.ValueType  # 2
+"""cut at the bound on its length"""
+FINISH_REASON_LOOP: FinishReason.ValueType  # 3
+"""stopped because the model repeated itself"""
+Global___FinishReason: _TypeAlias = FinishReason  # noqa: Y015
+
 @_typing.final
 class Vectors(_message.Message):
     """A block of vectors: little-endian, row-major, no padding between rows."""
