@@ -71,6 +71,13 @@ class _Batch:
         mask: Values = np.arange(self.longest) < self.lengths[:, None]
         return mask
 
+    def patch_mask(self) -> Values:
+        """As long as the row is, with holes, as windows at the edge of an image have them."""
+        features = self.longest // self.sizes.merged
+        holes = self.numbers.random((self.count, features)) < 0.2
+        holes[:, 0] = False
+        return self.mask() & ~np.repeat(holes, self.sizes.merged, axis=1)
+
     def ids(self) -> Values:
         ids = np.zeros((self.count, self.longest), np.int64)
         ids[self.mask()] = np.concatenate([np.asarray(row) for row in self.rows])
@@ -132,6 +139,6 @@ _MAKERS: dict[str, Callable[[_Batch], Values]] = {
     "picks": _Batch.picks,
     "pixel_values": lambda batch: batch.normal(3, batch.sizes.side, batch.sizes.side),
     "patches": lambda batch: batch.normal(batch.longest, batch.sizes.values),
-    "patch_mask": _Batch.mask,
+    "patch_mask": _Batch.patch_mask,
     "patch_positions": _Batch.patch_positions,
 }

@@ -25,7 +25,7 @@ span_embeddings         fp32   [rows, spans, sentence]    unit length; zero for 
 token_embeddings        fp32   [rows, length, token]      the card's multi_vector says whether of unit length
 picked_embeddings       fp32   [rows, picks, picked]      as they are
 logit                   fp32   [rows, 1]
-image_features          fp32   [rows, features, hidden]   slots / features is the square of the card's image.merge
+image_features          fp32   [rows, features, hidden]   `Sizes.merged` slots become one feature
 ======================  =====  =========================  ==========================================================
 
 Half-precision graphs have the same tensors: they cast inside. No tensor may be named ``embedding``: torch's exporter
@@ -66,6 +66,8 @@ class Sizes:
     """Numbers of one patch."""
     slot_group: int = 1
     """`slots` is a multiple of it."""
+    merged: int = 1
+    """Slots in a row that become one image feature; all of them are patches, or all padding."""
 
 
 @dataclass(frozen=True)
