@@ -28,6 +28,7 @@ from searchmesh.router.index import (
 from searchmesh.router.index.redis_engine import RedisIndex
 from searchmesh.runtime.errors import AlreadyExists, FailedPrecondition, IndexUnavailable, NotFound
 from support.redis_server import RedisServer
+from support.router import unit
 
 FIELDS = (FilterField("language", FieldType.TAG), FilterField("a year, @{}|", FieldType.NUMBER))
 YEAR = FIELDS[1].name
@@ -35,11 +36,6 @@ YEAR = FIELDS[1].name
 
 def collection(name: str = "articles", *, language: str = "english", uid: str = "u1") -> Collection:
     return Collection(name, (Space("text", "model", 4),), language, FIELDS, created_at=1.5, uid=uid)
-
-
-def unit(*components: float) -> Vector:
-    vector = np.array(components, dtype=np.float32)
-    return np.asarray(vector / np.linalg.norm(vector))
 
 
 def record(id: str, text: str = "some text", *, title: str = "", vector: Vector | None = None, **meta: Json) -> Record:

@@ -27,6 +27,12 @@ def vector_of(text: str) -> Vector:
     return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
 
 
+def unit(*components: float) -> Vector:
+    """The unit vector of that direction."""
+    vector = np.array(components, dtype=np.float32)
+    return np.asarray(vector / np.linalg.norm(vector))
+
+
 async def well() -> None:
     """Behaviour of a service that works."""
 

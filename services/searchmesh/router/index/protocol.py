@@ -40,13 +40,56 @@ class FilterField:
     type: FieldType
 
 
+class SpaceName(StrEnum):
+    """What of a document a vector space embeds."""
+
+    TEXT = "text"
+    """Title and text."""
+
+    CODE = "code"
+    """Title and text, by a model (or a task of one) that was trained on code."""
+
+    IMAGE = "image"
+
+
 @dataclass(frozen=True, slots=True)
 class Space:
-    """One way of embedding the documents of a collection. Vectors are compared by cosine."""
+    """One way of embedding the documents of a collection. Vectors are compared by cosine.
+
+    A document has a vector in those spaces that it has something for: without an image none of `SpaceName.IMAGE`.
+    """
 
     name: str
     embedder: str
     dimensions: int
+    modalities: frozenset[str] = frozenset({"text"})
+    """What the embedder reads: queries of these kinds can be compared with the space's vectors."""
+
+
+class TokenDtype(StrEnum):
+    """How the numbers of token vectors are stored; see searchmesh.v1.DType."""
+
+    INT8 = "int8"
+    """A byte for each dimension."""
+
+    BINARY = "binary"
+    """A bit for each dimension, rows padded to whole bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class MultiVectors:
+    """Token vectors that are stored with each document, for reranking by late interaction. No search goes over them."""
+
+    embedder: str
+    dimensions: int
+    dtype: TokenDtype = TokenDtype.INT8
+    modalities: frozenset[str] = frozenset({"text"})
+    """What the embedder reads."""
+
+    @property
+    def row_bytes(self) -> int:
+        """Of one token vector."""
+        return self.dimensions if self.dtype is TokenDtype.INT8 else -(-self.dimensions // 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +107,26 @@ class Collection:
     uid: str = ""
     """Tells this collection from earlier and later ones of the same name."""
 
+    multi_vectors: MultiVectors | None = None
+
     @property
     def fields(self) -> dict[str, FieldType]:
         """Types of the filter fields by name."""
         return {field.name: field.type for field in self.filter_fields}
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image, unread: the bytes of a file, or where they are."""
+
+    data: bytes = b""
+    url: str = ""
+    unfetched: int = 0
+    """Size of the data where it was left in the index, in bytes."""
+
+
+Content: TypeAlias = str | Image
+"""What a model reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +137,7 @@ class Document:
     title: str = ""
     text: str = ""
     metadata: Mapping[str, Json] = field(default_factory=dict)
+    image: Image | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +149,10 @@ class Record:
     """Of everything the record was made from: the same hash means nothing to do."""
 
     vectors: Mapping[str, Vector]
-    """One for each space of the collection."""
+    """By the names of the collection's spaces. A document has none for a space that it has nothing to embed for."""
+
+    token_vectors: bytes = b""
+    """Rows of the collection's `MultiVectors`, one below the other. Empty if it has none, or nothing to embed."""
 
 
 class Match(NamedTuple):
@@ -144,7 +207,15 @@ class Index(Protocol):
         ...
 
     async def fetch(self, collection: Collection, ids: Sequence[str]) -> list[Document | None]:
-        """The documents, in the order of `ids`; None for those that are not there."""
+        """The documents, in the order of `ids`; None for those that are not there. Data of images is left out."""
+        ...
+
+    async def image_data(self, collection: Collection, ids: Sequence[str]) -> list[bytes | None]:
+        """What `fetch` left out, in the order of `ids`; None where there is no such document or data."""
+        ...
+
+    async def token_vectors(self, collection: Collection, ids: Sequence[str]) -> list[bytes | None]:
+        """The token vectors of the records, in the order of `ids`; None for documents without."""
         ...
 
     async def content_hashes(self, collection: Collection, ids: Sequence[str]) -> list[bytes | None]:
@@ -154,7 +225,7 @@ class Index(Protocol):
     async def dense(
         self, collection: Collection, space: str, vector: Vector, k: int, filter: Filter | None = None
     ) -> list[Match]:
-        """Up to `k` approximate nearest neighbours, best first; the score is the cosine."""
+        """Up to `k` approximate nearest neighbours among those with a vector; best first, the score is the cosine."""
         ...
 
     async def lexical(self, collection: Collection, query: str, k: int, filter: Filter | None = None) -> list[Match]:

@@ -15,10 +15,10 @@ from searchmesh.router.index.redis_query import dense_command, lexical_command
 from searchmesh.router.index.redis_schema import (
     COLLECTIONS,
     CONTENT_HASH,
+    DOCUMENT,
     DROPPED,
-    METADATA,
-    TEXT,
-    TITLE,
+    IMAGE_DATA,
+    TOKEN_VECTORS,
     create_command,
     definition_from_json,
     definition_to_json,
@@ -120,20 +120,31 @@ class RedisIndex:
         return int(await self._redis.write("UNLINK", *(prefix + id for id in ids))) if ids else 0
 
     async def fetch(self, collection: Collection, ids: Sequence[str]) -> list[Document | None]:
-        """The documents, in the order of `ids`; None for those that are not there."""
+        """The documents, in the order of `ids`; None for those that are not there. Data of images is left out."""
         prefix = key_prefix(collection)
-        replies = await self._redis.read_all([["HMGET", prefix + id, TITLE, TEXT, METADATA] for id in ids])
+        replies = await self._redis.read_all([["HMGET", prefix + id, *DOCUMENT] for id in ids])
         return [document_of(id, reply) for id, reply in zip(ids, replies, strict=True)]
+
+    async def image_data(self, collection: Collection, ids: Sequence[str]) -> list[bytes | None]:
+        """What `fetch` left out, in the order of `ids`; None where there is no such document or data."""
+        return await self._field(IMAGE_DATA, collection, ids)
+
+    async def token_vectors(self, collection: Collection, ids: Sequence[str]) -> list[bytes | None]:
+        """The token vectors of the records, in the order of `ids`; None for documents without."""
+        return await self._field(TOKEN_VECTORS, collection, ids)
 
     async def content_hashes(self, collection: Collection, ids: Sequence[str]) -> list[bytes | None]:
         """The hashes that the records were written with, in the order of `ids`."""
+        return await self._field(CONTENT_HASH, collection, ids)
+
+    async def _field(self, name: str, collection: Collection, ids: Sequence[str]) -> list[bytes | None]:
         prefix = key_prefix(collection)
-        return await self._redis.read_all([["HGET", prefix + id, CONTENT_HASH] for id in ids])
+        return await self._redis.read_all([["HGET", prefix + id, name] for id in ids])
 
     async def dense(
         self, collection: Collection, space: str, vector: Vector, k: int, filter: Filter | None = None
     ) -> list[Match]:
-        """Up to `k` approximate nearest neighbours, best first; the score is the cosine."""
+        """Up to `k` approximate nearest neighbours among those with a vector; best first, the score is the cosine."""
         reply = await self._redis.read(*dense_command(collection, space, vector, k, filter))
         start = len(key_prefix(collection).encode())
         return [
