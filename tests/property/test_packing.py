@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given, settings
@@ -19,6 +20,13 @@ ladders = st.builds(
     max_rows=st.integers(1, 128),
     steps=st.integers(1, 16),
 )
+
+
+@dataclass(frozen=True)
+class Text:
+    mark: int
+    tokens: int
+    kind: str = "out"
 
 
 @given(ladders, st.data())
@@ -64,26 +72,26 @@ def test_every_row_is_answered_once_in_order_and_never_over_budget(
     limits = Limits(slots=slots, bulk_slots=max(1, slots - 1))
     running: Counter[Lane] = Counter()
 
-    async def run(batch: Batch[int]) -> list[int]:
+    async def run(batch: Batch[Text]) -> list[int]:
         running[batch.lane] += 1
         assert running.total() <= limits.slots
         assert running[Lane.BULK] <= limits.bulk_slots
         assert batch.padded_rows == 1 or batch.padded_rows * batch.length <= 256
-        assert all(len(row.ids) <= batch.length for row in batch.rows)
+        assert all(item.tokens <= batch.length for item in batch.items)
         await asyncio.sleep(0)
         running[batch.lane] -= 1
-        return [row.ids[0] for row in batch.rows]
+        return [item.mark for item in batch.items]
 
     async def main() -> None:
-        scheduler: Scheduler[int] = Scheduler("test", ladder, run, limits)
+        scheduler: Scheduler[Text, int] = Scheduler("test", ladder, run, limits)
         marks = iter(range(10_000))
-        inputs = [[[next(marks)] * tokens for tokens in lengths] for lengths, _ in requests]
+        inputs = [[Text(next(marks), tokens) for tokens in lengths] for lengths, _ in requests]
         calls = [
-            scheduler.submit(rows, "out", lane=Lane.BULK if bulk else Lane.INTERACTIVE, deadline=Deadline())
+            scheduler.submit(rows, lane=Lane.BULK if bulk else Lane.INTERACTIVE, deadline=Deadline())
             for rows, (_, bulk) in zip(inputs, requests, strict=True)
         ]
         for rows, (results, queue_s, infer_s) in zip(inputs, await asyncio.gather(*calls), strict=True):
-            assert results == [row[0] for row in rows]
+            assert results == [row.mark for row in rows]
             assert queue_s >= 0
             assert infer_s >= 0
 

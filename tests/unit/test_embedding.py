@@ -14,6 +14,8 @@ from searchmesh.embedding.pipeline import Pipeline
 from searchmesh.embedding.servicer import EmbeddingServicer
 from searchmesh.embedding.settings import EmbeddingSettings
 from searchmesh.encoding import Encoders
+from searchmesh.fetch import Fetcher
+from searchmesh.images import ImageLoader
 from searchmesh.runtime.deadlines import Deadline
 from searchmesh.runtime.errors import FailedPrecondition, InvalidArgument, NotFound
 from searchmesh.runtime.rpc import Call
@@ -32,7 +34,9 @@ class Service:
     def __init__(self, root: Path, **settings: int) -> None:
         self.backend = FakeBackend()
         self.settings = EmbeddingSettings(model_repository=write_repository(root), default_model=MODEL, **settings)
-        self.servicer = EmbeddingServicer(Pipeline(Encoders(self.settings, self.backend, _serves), None), self.settings)
+        images = ImageLoader(Fetcher(self.settings), self.settings.image_limits)
+        pipeline = Pipeline(Encoders(self.settings, self.backend, _serves), None, images)
+        self.servicer = EmbeddingServicer(pipeline, self.settings)
 
     async def embed(self, *texts: str, **fields: object) -> embedding_pb2.EmbedResponse:
         inputs = [common_pb2.Content(text=text) for text in texts]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 import pytest
 
@@ -11,15 +12,22 @@ from searchmesh.runtime.deadlines import Deadline
 from searchmesh.runtime.errors import BackendUnavailable, DeadlineExceeded, Overloaded
 
 
+@dataclass(frozen=True)
+class Text:
+    mark: int
+    tokens: int = 16
+    kind: str = "out"
+
+
 class Model:
     """Answers a batch when told to, and remembers the batches."""
 
     def __init__(self) -> None:
-        self.batches: list[Batch[int]] = []
+        self.batches: list[Batch[Text]] = []
         self.cancelled = 0
         self._gates: list[asyncio.Event] = []
 
-    async def run(self, batch: Batch[int]) -> list[int]:
+    async def run(self, batch: Batch[Text]) -> list[int]:
         self.batches.append(batch)
         gate = asyncio.Event()
         self._gates.append(gate)
@@ -28,7 +36,7 @@ class Model:
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
-        return [row.ids[0] for row in batch.rows]
+        return [item.mark for item in batch.items]
 
     async def finish(self, count: int = 1) -> None:
         for _ in range(count):
@@ -38,15 +46,20 @@ class Model:
             await asyncio.sleep(0.001)
 
 
-def _scheduler(model: Model, limits: Limits) -> Scheduler[int]:
+def _scheduler(model: Model, limits: Limits) -> Scheduler[Text, int]:
     return Scheduler("test", Ladder(64, max_batch_tokens=64, max_rows=4), model.run, limits)
 
 
 def _submit(
-    scheduler: Scheduler[int], rows: int, lane: Lane = Lane.INTERACTIVE, *, mark: int = 1, timeout: float | None = None
+    scheduler: Scheduler[Text, int],
+    rows: int,
+    lane: Lane = Lane.INTERACTIVE,
+    *,
+    mark: int = 1,
+    timeout: float | None = None,
 ) -> asyncio.Task[tuple[list[int], float, float]]:
-    inputs = [[mark] * 16 for _ in range(rows)]
-    return asyncio.create_task(scheduler.submit(inputs, "out", lane=lane, deadline=Deadline.after(timeout)))
+    items = [Text(mark) for _ in range(rows)]
+    return asyncio.create_task(scheduler.submit(items, lane=lane, deadline=Deadline.after(timeout)))
 
 
 async def test_an_idle_backend_gets_the_rows_at_once() -> None:
@@ -64,7 +77,7 @@ async def test_rows_of_several_requests_gather_while_the_backend_is_busy() -> No
     scheduler = _scheduler(model, Limits(slots=1, bulk_slots=1))
     tasks = [_submit(scheduler, 1, mark=mark) for mark in range(5)]
     await model.finish(2)
-    assert [len(batch.rows) for batch in model.batches] == [1, 4]
+    assert [len(batch.items) for batch in model.batches] == [1, 4]
     assert [(await task)[0] for task in tasks] == [[0], [1], [2], [3], [4]]
 
 
@@ -148,7 +161,7 @@ async def test_rows_whose_deadline_passed_in_the_queue_are_not_run() -> None:
     last = _submit(scheduler, 1, mark=9)
     await model.finish()
     await last
-    assert [row.ids[0] for batch in model.batches for row in batch.rows] == [1, 9]
+    assert [item.mark for batch in model.batches for item in batch.items] == [1, 9]
 
 
 async def test_rows_of_a_caller_that_left_are_not_run() -> None:
@@ -175,12 +188,12 @@ async def test_a_running_batch_that_nobody_wants_is_cancelled() -> None:
 
 
 async def test_a_failing_batch_fails_its_own_requests_alone() -> None:
-    async def run(batch: Batch[int]) -> list[int]:
-        if batch.rows[0].ids[0] == 13:
+    async def run(batch: Batch[Text]) -> list[int]:
+        if batch.items[0].mark == 13:
             raise BackendUnavailable("gone")
-        return [row.ids[0] for row in batch.rows]
+        return [item.mark for item in batch.items]
 
-    scheduler: Scheduler[int] = Scheduler("test", Ladder(64, max_batch_tokens=64, max_rows=4), run, Limits())
+    scheduler: Scheduler[Text, int] = Scheduler("test", Ladder(64, max_batch_tokens=64, max_rows=4), run, Limits())
     good, bad = _submit(scheduler, 1, mark=1), _submit(scheduler, 1, mark=13)
     with pytest.raises(BackendUnavailable):
         await bad
@@ -190,14 +203,14 @@ async def test_a_failing_batch_fails_its_own_requests_alone() -> None:
 async def test_a_bug_in_the_model_does_not_stop_the_scheduler() -> None:
     calls = 0
 
-    async def run(batch: Batch[int]) -> list[int]:
+    async def run(batch: Batch[Text]) -> list[int]:
         nonlocal calls
         calls += 1
         if calls == 1:
             raise ValueError("bug")
-        return [row.ids[0] for row in batch.rows]
+        return [item.mark for item in batch.items]
 
-    scheduler: Scheduler[int] = Scheduler(
+    scheduler: Scheduler[Text, int] = Scheduler(
         "test", Ladder(64, max_batch_tokens=64, max_rows=4), run, Limits(slots=1, bulk_slots=1)
     )
     with pytest.raises(ValueError, match="bug"):

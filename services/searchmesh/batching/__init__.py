@@ -2,6 +2,6 @@
 
 from searchmesh.batching.ladder import Ladder
 from searchmesh.batching.lanes import Lane
-from searchmesh.batching.scheduler import Batch, Limits, Scheduler
+from searchmesh.batching.scheduler import Batch, Item, Limits, Scheduler
 
-__all__ = ["Batch", "Ladder", "Lane", "Limits", "Scheduler"]
+__all__ = ["Batch", "Item", "Ladder", "Lane", "Limits", "Scheduler"]

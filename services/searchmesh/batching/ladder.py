@@ -21,11 +21,12 @@ _PAD_ROWS = 1 / 8
 class Ladder:
     """Lengths up to `max_tokens` and row counts up to `max_rows`, with rows x length ≤ `max_batch_tokens`.
 
-    A single row of any length up to `max_tokens` always fits.
+    A single row of any length up to `max_tokens` always fits. Lengths are multiples of `unit`, the top one if need be
+    above `max_tokens`.
     """
 
-    def __init__(self, max_tokens: int, *, max_batch_tokens: int, max_rows: int, steps: int = 8) -> None:
-        self.lengths = tuple(_lengths(max_tokens, steps))
+    def __init__(self, max_tokens: int, *, max_batch_tokens: int, max_rows: int, steps: int = 8, unit: int = 1) -> None:
+        self.lengths = tuple(sorted({-(-length // unit) * unit for length in _lengths(max_tokens, steps)}))
         self.rows = tuple(_rows(max_rows))
         self.max_batch_tokens = max_batch_tokens
 

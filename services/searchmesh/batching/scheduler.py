@@ -4,7 +4,7 @@ Rows wait only while the backend is busy: when a slot is free, what is there is 
 taken, rows gather and the next batch is fuller. So there is no timer to tune, an idle system adds no latency and a
 busy one coalesces by itself.
 
-* A batch holds rows of one group: one padded length, one output. Its oldest row decides the group.
+* A batch holds rows of one group: one padded length, one kind of item. Its oldest row decides the group.
 * Of `slots` batches in flight at most `bulk_slots` are bulk, so that a query does not wait for a whole bulk batch.
 * For `bulk_yield_s` after a query bulk work leaves one slot more: where the model runs on the cores that also run
   everything else, a core that is free now and then is what keeps the tail of the next query short.
@@ -19,7 +19,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from searchmesh.batching.ladder import Ladder
 from searchmesh.batching.lanes import Lane, LaneQueue
@@ -27,6 +27,20 @@ from searchmesh.batching.metrics import PoolMetrics
 from searchmesh.runtime.deadlines import Deadline
 from searchmesh.runtime.errors import DeadlineExceeded, Overloaded, SearchmeshError
 
+
+class Item(Protocol):
+    """What becomes one row of a batch."""
+
+    @property
+    def tokens(self) -> int:
+        """Its length before padding, at least 1."""
+
+    @property
+    def kind(self) -> Hashable:
+        """Items of one kind may share a batch."""
+
+
+I = TypeVar("I", bound=Item)  # noqa: E741
 R = TypeVar("R")
 
 _RATE_MEMORY = 0.2
@@ -76,15 +90,15 @@ class Job(Generic[R]):
             self.done.set_result(None)
 
 
-class Row(Generic[R]):
-    """One tokenised input on its way through the backend."""
+class Row(Generic[I, R]):
+    """One item on its way through the backend."""
 
-    __slots__ = ("arrived", "group", "ids", "job", "padded_tokens", "result")
+    __slots__ = ("arrived", "group", "item", "job", "padded_tokens", "result")
 
-    def __init__(self, ids: Sequence[int], length: int, output: str, job: Job[R]) -> None:
-        self.ids = ids
+    def __init__(self, item: I, length: int, job: Job[R]) -> None:
+        self.item = item
         self.padded_tokens = length
-        self.group: Hashable = (length, output)
+        self.group: Hashable = (length, item.kind)
         self.job = job
         self.arrived = time.monotonic()
         self.result: R | None = None
@@ -97,46 +111,40 @@ class Row(Generic[R]):
 
 
 @dataclass(frozen=True)
-class Batch(Generic[R]):
-    """Rows that go to the backend together."""
+class Batch(Generic[I]):
+    """Items that go to the backend together, all of one kind."""
 
-    rows: list[Row[R]]
+    items: Sequence[I]
     padded_rows: int
     length: int
-    output: str
     lane: Lane
-
-    @property
-    def deadline(self) -> Deadline:
-        """The last moment at which a result is of use to anybody."""
-        return Deadline(max(row.job.deadline.at for row in self.rows))
+    deadline: Deadline
+    """The last moment at which a result is of use to anybody."""
 
 
-class Scheduler(Generic[R]):
-    """Feeds one pool. `run` makes one result per row of a batch, in order; its errors fail the batch's jobs."""
+class Scheduler(Generic[I, R]):
+    """Feeds one pool. `run` makes one result per item of a batch, in order; its errors fail the batch's jobs."""
 
     def __init__(
-        self, pool: str, ladder: Ladder, run: Callable[[Batch[R]], Awaitable[Sequence[R]]], limits: Limits
+        self, pool: str, ladder: Ladder, run: Callable[[Batch[I]], Awaitable[Sequence[R]]], limits: Limits
     ) -> None:
         self._ladder = ladder
         self._run = run
         self._limits = limits
-        self._lanes: dict[Lane, LaneQueue[Row[R]]] = {lane: LaneQueue() for lane in Lane}
-        self._running: dict[asyncio.Task[None], Batch[R]] = {}
+        self._lanes: dict[Lane, LaneQueue[Row[I, R]]] = {lane: LaneQueue() for lane in Lane}
+        self._running: dict[asyncio.Task[None], tuple[Lane, list[Row[I, R]]]] = {}
         self._last_query = -math.inf
         self._seconds_per_token = 0.0
         self._metrics = PoolMetrics(pool, self._lanes)
 
-    async def submit(
-        self, inputs: Sequence[Sequence[int]], output: str, *, lane: Lane, deadline: Deadline
-    ) -> tuple[list[R], float, float]:
-        """Results of tokenised inputs in order, the seconds until the first was sent, and those from then on.
+    async def submit(self, items: Sequence[I], *, lane: Lane, deadline: Deadline) -> tuple[list[R], float, float]:
+        """Results of the items in order, the seconds until the first was sent, and those from then on.
 
         Raises Overloaded or DeadlineExceeded without doing any work if the queue is full or too slow for the
         deadline, and what `run` raises.
         """
-        job: Job[R] = Job(len(inputs), lane, deadline)
-        rows = [Row(ids, self._ladder.length(len(ids)), output, job) for ids in inputs]
+        job: Job[R] = Job(len(items), lane, deadline)
+        rows = [Row(item, self._ladder.length(item.tokens), job) for item in items]
         self._metrics.offered(len(rows), sum(row.padded_tokens for row in rows))
         self._admit(rows, lane, deadline)
         start = time.monotonic()
@@ -155,7 +163,7 @@ class Scheduler(Generic[R]):
         end = time.monotonic()
         return [row.result for row in rows], job.started - start, end - job.started  # type: ignore[misc]
 
-    def _admit(self, rows: Sequence[Row[R]], lane: Lane, deadline: Deadline) -> None:
+    def _admit(self, rows: Sequence[Row[I, R]], lane: Lane, deadline: Deadline) -> None:
         queued = self._lanes[lane].tokens
         if not queued:
             return
@@ -172,15 +180,16 @@ class Scheduler(Generic[R]):
             )
 
     def _pump(self) -> None:
-        while len(self._running) < self._limits.slots and (batch := self._next()) is not None:
+        while len(self._running) < self._limits.slots and (following := self._next()) is not None:
+            rows, batch = following
             now = time.monotonic()
-            for row in batch.rows:
+            for row in rows:
                 row.job.started = row.job.started or now
-            task = asyncio.create_task(self._execute(batch))
-            self._running[task] = batch
+            task = asyncio.create_task(self._execute(rows, batch))
+            self._running[task] = (batch.lane, rows)
             task.add_done_callback(self._finished)
 
-    def _next(self) -> Batch[R] | None:
+    def _next(self) -> tuple[list[Row[I, R]], Batch[I]] | None:
         while (lane := self._next_lane()) is not None:
             queue = self._lanes[lane]
             oldest = queue.oldest()
@@ -188,14 +197,16 @@ class Scheduler(Generic[R]):
                 return None
             waiting = queue.keep(oldest.group, Row.alive)
             if waiting:
-                length, output = oldest.padded_tokens, oldest.group[1]  # type: ignore[index]
-                count, padded_rows = self._ladder.take(waiting, length)
-                return Batch(queue.pop(oldest.group, count), padded_rows, length, output, lane)
+                count, padded_rows = self._ladder.take(waiting, oldest.padded_tokens)
+                rows = queue.pop(oldest.group, count)
+                deadline = Deadline(max(row.job.deadline.at for row in rows))
+                items = [row.item for row in rows]
+                return rows, Batch(items, padded_rows, oldest.padded_tokens, lane, deadline)
         return None
 
     def _next_lane(self) -> Lane | None:
         interactive, bulk = (self._lanes[lane].oldest() for lane in (Lane.INTERACTIVE, Lane.BULK))
-        running = sum(batch.lane is Lane.BULK for batch in self._running.values())
+        running = sum(lane is Lane.BULK for lane, _ in self._running.values())
         if bulk is None or running >= self._bulk_slots():
             return None if interactive is None else Lane.INTERACTIVE
         if interactive is None or bulk.arrived + self._limits.bulk_ageing_s <= interactive.arrived:
@@ -206,33 +217,33 @@ class Scheduler(Generic[R]):
         yields = time.monotonic() - self._last_query < self._limits.bulk_yield_s
         return max(1, self._limits.bulk_slots - yields)
 
-    async def _execute(self, batch: Batch[R]) -> None:
+    async def _execute(self, rows: Sequence[Row[I, R]], batch: Batch[I]) -> None:
         start = time.monotonic()
         try:
             results = await self._run(batch)
         except SearchmeshError as error:
-            for row in batch.rows:
+            for row in rows:
                 row.job.fail(error)
             return
-        for row, result in zip(batch.rows, results, strict=True):
+        for row, result in zip(rows, results, strict=True):
             row.result = result
             row.job.row_done()
         seconds = time.monotonic() - start
         newest = seconds / (batch.padded_rows * batch.length)
         memory = _RATE_MEMORY if self._seconds_per_token else 1.0
         self._seconds_per_token += memory * (newest - self._seconds_per_token)
-        self._metrics.batch(batch.lane, seconds, len(batch.rows), sum(len(row.ids) for row in batch.rows))
+        self._metrics.batch(batch.lane, seconds, len(rows), sum(item.tokens for item in batch.items))
 
     def _finished(self, task: asyncio.Task[None]) -> None:
-        batch = self._running.pop(task)
+        _, rows = self._running.pop(task)
         self._pump()
         if not task.cancelled() and (bug := task.exception()) is not None:
-            for row in batch.rows:
+            for row in rows:
                 if not row.job.done.done():
                     row.job.done.set_exception(bug)
 
     def _cancel_unwanted(self) -> None:
         """Cancel batches of which no row is wanted any more: Triton drops them if they are still queued there."""
-        for task, batch in self._running.items():
-            if all(row.job.done.done() for row in batch.rows) and not task.done():
+        for task, (_, rows) in self._running.items():
+            if all(row.job.done.done() for row in rows) and not task.done():
                 task.cancel()

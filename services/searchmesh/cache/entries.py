@@ -1,7 +1,7 @@
 """An entry's value: the full-dimension vectors of one input, with what a response says about it.
 
-Layout, little-endian: CRC-32 of the rest (u32), tokens (u32), truncated (u8), 3 bytes of padding, dimensions (u32),
-then float32 vectors, row-major.
+Layout, little-endian: CRC-32 of the rest (u32), tokens (u32), truncated (u8), whether there are chunks (u8), 2 bytes of
+padding, dimensions (u32), then float32 vectors, row-major, then three u32 per vector if there are chunks.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_HEADER = struct.Struct("<IIB3xI")
+_HEADER = struct.Struct("<IIBB2xI")
+_CHUNK = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +23,16 @@ class Entry:
 
     vectors: NDArray[np.float32]
     tokens: int
-    truncated: bool
+    truncated: bool = False
+    chunks: NDArray[np.uint32] | None = None
+    """[n, 3], if the vectors stand for chunks of the input: start and end in code points, tokens."""
 
     def to_bytes(self) -> bytes:
         """The value to store."""
-        rest = _HEADER.pack(0, self.tokens, self.truncated, self.vectors.shape[1])[4:] + self.vectors.tobytes()
+        chunked = self.chunks is not None
+        rest = _HEADER.pack(0, self.tokens, self.truncated, chunked, self.vectors.shape[1])[4:] + self.vectors.tobytes()
+        if self.chunks is not None:
+            rest += self.chunks.astype("<u4", copy=False).tobytes()
         return zlib.crc32(rest).to_bytes(4, "little") + rest
 
     @classmethod
@@ -34,10 +40,13 @@ class Entry:
         """The entry of a stored value; None if it is damaged or of another format."""
         if len(data) < _HEADER.size:
             return None
-        checksum, tokens, truncated, dimensions = _HEADER.unpack_from(data)
+        checksum, tokens, truncated, chunked, dimensions = _HEADER.unpack_from(data)
         if checksum != zlib.crc32(memoryview(data)[4:]) or not dimensions:
             return None
-        vectors = np.frombuffer(data, dtype=np.float32, offset=_HEADER.size)
-        if vectors.size % dimensions:
+        values = np.frombuffer(data, dtype="<u4", offset=_HEADER.size)
+        rows, rest = divmod(values.size, dimensions + _CHUNK * chunked)
+        if rest:
             return None
-        return cls(vectors.reshape(-1, dimensions), tokens, bool(truncated))
+        vectors = values[: rows * dimensions].view("<f4").reshape(rows, dimensions)
+        chunks = values[rows * dimensions :].reshape(rows, _CHUNK) if chunked else None
+        return cls(vectors, tokens, bool(truncated), chunks)

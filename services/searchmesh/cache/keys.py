@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raise it when the meaning of a key or the format of an entry changes: old entries are then never met again."""
 
 

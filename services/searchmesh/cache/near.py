@@ -42,4 +42,5 @@ class NearRows:
 
 
 def _size(entry: Entry) -> int:
-    return entry.vectors.nbytes + _OVERHEAD_BYTES
+    chunks = 0 if entry.chunks is None else entry.chunks.nbytes
+    return entry.vectors.nbytes + chunks + _OVERHEAD_BYTES

@@ -7,6 +7,7 @@ from searchmesh.catalog.repository import Export, ExportedModel, Flavour, ModelR
 from searchmesh.catalog.sections import (
     Adapters,
     HubSource,
+    Image,
     MultiVector,
     Score,
     Task,
@@ -22,6 +23,7 @@ __all__ = [
     "ExportedModel",
     "Flavour",
     "HubSource",
+    "Image",
     "Kind",
     "ModelRepository",
     "MultiVector",

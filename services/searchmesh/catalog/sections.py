@@ -75,13 +75,10 @@ class TokenVectorRules(Section):
     max_tokens: int | None = None
     """None: the card's own limit."""
     length: int | None = None
-    """Sequences are padded, and cut, to exactly this many tokens."""
+    """Sequences are cut, or padded with `pad_token`, to exactly this many tokens. The padding is attended to and its
+    vectors are kept (query augmentation)."""
     pad_token: str | None = None
     pad_id: int | None = None
-    attend_to_pad: bool = False
-    """Padding takes part in attention, so its vectors mean something (query augmentation)."""
-    keep_all: bool = False
-    """Keep the vectors of padding too."""
     skip: Literal["nothing", "punctuation"] = "nothing"
     """Tokens whose vectors are removed though they were attended to. `punctuation` is the first sub-token of every
     character of ``string.punctuation``, tokenized alone."""
@@ -263,6 +260,10 @@ class Image(Section):
     window: int | None = None
     """Tokens along each side of an attention window; None: every layer attends to the whole image."""
     max_tokens: int | None = None
+    token: str | None = None
+    """Stands in the text for an image; each of its tokens takes the place of one."""
+    span: tuple[str, str] | None = None
+    """Tokens around an image, between which (both included) the states are pooled."""
     size: int | None = None
     resize: Literal["shortest side"] | None = None
     crop: Literal["centre"] | None = None

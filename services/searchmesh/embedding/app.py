@@ -12,6 +12,8 @@ from searchmesh.embedding.servicer import EmbeddingServicer
 from searchmesh.embedding.settings import EmbeddingSettings
 from searchmesh.encoding import Encoders
 from searchmesh.encoding.models import ModelsServicer
+from searchmesh.fetch import Fetcher
+from searchmesh.images import ImageLoader
 from searchmesh.runtime.server import Service
 from searchmesh.triton import TritonBackend
 from searchmesh.v1 import embedding_pb2, models_pb2
@@ -37,7 +39,9 @@ async def build(settings: EmbeddingSettings) -> AsyncIterator[Service]:
         if settings.cache_url
         else None
     )
-    servicer = EmbeddingServicer(Pipeline(encoders, cache), settings)
+    fetcher = Fetcher(settings)
+    images = ImageLoader(fetcher, settings.image_limits, threads=settings.image_threads)
+    servicer = EmbeddingServicer(Pipeline(encoders, cache, images), settings)
     try:
         yield Service(
             {
@@ -48,6 +52,8 @@ async def build(settings: EmbeddingSettings) -> AsyncIterator[Service]:
         )
     finally:
         encoders.close()
+        images.close()
+        await fetcher.close()
         if cache is not None:
             await cache.close()
         await backend.close()

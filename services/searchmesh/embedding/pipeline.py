@@ -2,40 +2,25 @@
 
 ::
 
-    resolve card and task ─► cache lookup by content ─► single-flight ─► encode the misses ─► cache fill
-    ─► slice, renormalise ─► dtype
+    resolve card and task ─► load images ─► cache lookup by content ─► single-flight ─► encode the misses
+    ─► cache fill ─► slice, renormalise ─► dtype
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from searchmesh.batching import Lane
-from searchmesh.cache import Entry, KeySpace, RowCache, SingleFlight
-from searchmesh.catalog import Task
+from searchmesh.cache import Entry, RowCache, SingleFlight
+from searchmesh.embedding.ask import Ask, Input, Resolved, resolve
 from searchmesh.embedding.dtypes import Vectors, sliced
-from searchmesh.encoding import Encoder, Encoders, Output
-from searchmesh.runtime.errors import InvalidArgument
+from searchmesh.encoding import Context, Encoders, Prepared, Vision
+from searchmesh.images import ImageLoader
 from searchmesh.runtime.rpc import Call
-from searchmesh.text import Truncation
-
-_NO_TASK = Task()
-
-
-@dataclass(frozen=True)
-class Ask:
-    """What is wanted of a list of texts, as the caller said it."""
-
-    model: str = ""
-    task: str = ""
-    dimensions: int = 0
-    output: Output = Output.SENTENCE
-    truncation: Truncation = Truncation.REFUSE
-    lane: Lane = Lane.INTERACTIVE
-    bypass_cache: bool = False
+from searchmesh.v1 import common_pb2
 
 
 @dataclass(frozen=True)
@@ -52,45 +37,55 @@ class Embedded:
 
 
 class Pipeline:
-    """Embeds texts with any of the service's models."""
+    """Embeds texts and images with any of the service's models."""
 
-    def __init__(self, encoders: Encoders, cache: RowCache | None) -> None:
+    def __init__(self, encoders: Encoders, cache: RowCache | None, images: ImageLoader) -> None:
         self._encoders = encoders
         self._cache = cache
+        self._images = images
         self._flights: SingleFlight[Entry] = SingleFlight()
 
-    async def embed(self, texts: Sequence[str], ask: Ask, call: Call) -> Embedded:
-        """Vectors of each text. Raises InvalidArgument (names the field), NotFound, FailedPrecondition, and what
-        `Encoder.encode` raises.
+    async def embed(self, contents: Sequence[str | common_pb2.Image], ask: Ask, call: Call) -> Embedded:
+        """Vectors of each content. Raises InvalidArgument (names the field), NotFound, FailedPrecondition, and what
+        `Encoder` and `ImageLoader` raise.
         """
-        encoder = self._encoders.get(ask.model)
-        task = _task(encoder, ask.task)
-        dimensions = _dimensions(encoder, ask)
+        resolved = resolve(self._encoders.get(ask.model), contents, ask)
+        inputs = await self._load(contents, call)
         with call.stages.measure("cache"):
-            keys = self._keys(encoder, ask, texts)
+            keys = resolved.keys(inputs)
             cache = None if ask.bypass_cache else self._cache
             found = await cache.lookup(keys) if cache else None
-        entries: list[Entry | None] = found or [None] * len(texts)
+        entries: list[Entry | None] = found or [None] * len(inputs)
         missing = [position for position, entry in enumerate(entries) if entry is None]
         if missing:
-            computed = await self._compute(encoder, task, ask, texts, keys, missing, cache, call)
+            computed = await self._compute(resolved, inputs, keys, missing, cache, call)
             for position, entry in zip(missing, computed, strict=True):
                 entries[position] = entry
         complete = [entry for entry in entries if entry is not None]
         with call.stages.measure("encode"):
             rows = complete[0].vectors if len(complete) == 1 else np.concatenate([e.vectors for e in complete])
-            vectors = sliced(rows, dimensions)
-        hit = [True] * len(texts)
+            vectors = sliced(rows, resolved.dimensions)
+        hit = [True] * len(inputs)
         for position in missing:
             hit[position] = False
-        return Embedded(encoder.card.name, vectors, complete, hit, found is not None)
+        return Embedded(resolved.encoder.card.name, vectors, complete, hit, found is not None)
+
+    async def _load(self, contents: Sequence[str | common_pb2.Image], call: Call) -> list[Input]:
+        """Contents with images as files: those by URL are fetched."""
+        if all(isinstance(content, str) for content in contents):
+            return list(contents)  # type: ignore[arg-type]
+        with call.stages.measure("fetch"):
+            return [
+                content
+                if isinstance(content, str)
+                else await self._images.load(content, field=f"inputs[{position}].image", deadline=call.deadline)
+                for position, content in enumerate(contents)
+            ]
 
     async def _compute(
         self,
-        encoder: Encoder,
-        task: Task,
-        ask: Ask,
-        texts: Sequence[str],
+        resolved: Resolved,
+        inputs: Sequence[Input],
         keys: Sequence[bytes],
         missing: list[int],
         cache: RowCache | None,
@@ -98,51 +93,55 @@ class Pipeline:
     ) -> list[Entry]:
         async def lead(positions: list[int]) -> list[Entry]:
             own = [missing[position] for position in positions]
-            encoded = await encoder.encode(
-                [texts[position] for position in own],
-                ask.output,
-                prompt=task.prefix,
-                truncation=ask.truncation,
-                lane=ask.lane,
-                deadline=call.deadline,
-                stages=call.stages,
-                # The places in the request: what the cache had, and what others compute, is not among these texts.
-                field=lambda position: f"inputs[{own[position]}]",
-            )
-            made = [Entry(row.vectors, row.tokens, row.truncated) for row in encoded]
+            made = await self._encode(resolved, inputs, own, call)
             if cache is not None:
                 cache.fill([keys[position] for position in own], made)
             return made
 
         return await self._flights.get([keys[position] for position in missing], lead)
 
-    def _keys(self, encoder: Encoder, ask: Ask, texts: Sequence[str]) -> list[bytes]:
-        space = KeySpace(
-            model_digest=encoder.model.model_digest,
-            tokenizer_digest=encoder.model.tokenizer_digest,
-            task=ask.task or encoder.card.default_task or "",
-            output=ask.output.value,
-            truncation=ask.truncation.value,
+    async def _encode(self, resolved: Resolved, inputs: Sequence[Input], own: Sequence[int], call: Call) -> list[Entry]:
+        """Entries of the inputs at the positions `own`: what the cache had, and what others compute, is not among them,
+        but errors name places in the request.
+        """
+        texts = {position: content for position in own if isinstance(content := inputs[position], str)}
+        images = {position: content for position in own if isinstance(content := inputs[position], bytes)}
+        entries: dict[int, Entry] = {}
+        if texts:
+            entries.update(zip(texts, await self._encode_texts(resolved, texts, call), strict=True))
+        if images and (vision := resolved.encoder.vision):
+            entries.update(zip(images, await self._encode_images(resolved, vision, images, call), strict=True))
+        return [entries[position] for position in own]
+
+    async def _encode_texts(self, resolved: Resolved, texts: dict[int, str], call: Call) -> list[Entry]:
+        ask, task, places = resolved.ask, resolved.task, list(texts)
+        context = Context(ask.lane, call.deadline, call.stages)
+
+        def field(position: int) -> str:
+            return f"inputs[{places[position]}]"
+
+        if ask.chunks is None:
+            return await resolved.encoder.encode(
+                list(texts.values()), ask.output, context, task=task, truncation=ask.truncation, field=field
+            )
+        chunking = ask.chunks.chunking
+        return await resolved.encoder.encode_chunks(
+            list(texts.values()),
+            lambda position, text, offsets: chunking(places[position], text, offsets),
+            context,
+            task=task,
+            field=field,
         )
-        return [space.key(text.encode()) for text in texts]
 
+    async def _encode_images(
+        self, resolved: Resolved, vision: Vision, images: dict[int, bytes], call: Call
+    ) -> list[Entry]:
+        with call.stages.measure("images"):
+            prepared = await asyncio.gather(
+                *(self._prepared(vision, data, f"inputs[{place}].image") for place, data in images.items())
+            )
+        context = Context(resolved.ask.lane, call.deadline, call.stages)
+        return await resolved.encoder.encode_images(prepared, resolved.ask.output, context, task=resolved.task)
 
-def _task(encoder: Encoder, name: str) -> Task:
-    tasks = encoder.card.tasks
-    name = name or encoder.card.default_task or ""
-    if name and name not in tasks:
-        known = ", ".join(tasks) or "none"
-        raise InvalidArgument("task", f"{encoder.card.name} has no task {name!r}; its tasks: {known}")
-    return tasks[name] if name else _NO_TASK
-
-
-def _dimensions(encoder: Encoder, ask: Ask) -> int:
-    card = encoder.card
-    if ask.output is Output.TOKENS and card.multi_vector is None:
-        raise InvalidArgument("multi_vector", f"{card.name} has no token vectors")
-    sizes = card.multi_vector.dimensions if ask.output is Output.TOKENS and card.multi_vector else card.dimensions
-    if ask.dimensions and ask.dimensions not in sizes:
-        raise InvalidArgument(
-            "dimensions", f"{card.name} has {', '.join(map(str, sizes))}; {ask.dimensions} is none of them"
-        )
-    return ask.dimensions or sizes[-1]
+    async def _prepared(self, vision: Vision, data: bytes, field: str) -> Prepared:
+        return await self._images.decoded(data, lambda image: vision.prepare(image, field), field=field)

@@ -1,43 +1,26 @@
-"""One encoder model: texts in, vectors out."""
+"""One encoder model: texts and images in, vectors out."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import Enum
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
-from searchmesh.batching import Batch, Ladder, Lane, Scheduler
-from searchmesh.catalog import Card, ExportedModel
+from searchmesh.batching import Ladder
+from searchmesh.cache import Entry
+from searchmesh.catalog import Card, ExportedModel, Task
+from searchmesh.encoding.pool import Context, Pool
+from searchmesh.encoding.rows import Output, Row, Vectors, tensors
 from searchmesh.encoding.settings import EncodingSettings
+from searchmesh.encoding.token_vectors import TokenVectors
+from searchmesh.encoding.vision import Prepared, Tiles, Vision
 from searchmesh.runtime.deadlines import Deadline
-from searchmesh.runtime.stages import Stages
-from searchmesh.text import Tokenizer, Truncation
-from searchmesh.triton import Backend, Priority
+from searchmesh.runtime.errors import FailedPrecondition
+from searchmesh.text import Chunk, Chunking, Tokenizer, Truncation
+from searchmesh.triton import Backend
 
-Vectors = NDArray[np.float32]
-
-
-class Output(Enum):
-    """What to ask the model for; the value is the name of the graph's output."""
-
-    SENTENCE = "sentence_embedding"
-    """One unit vector per text."""
-
-    TOKENS = "token_embeddings"
-    """One unit vector per token."""
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """The vectors of one text, float32 [n, dimensions] of unit length; n is 1 for `Output.SENTENCE`."""
-
-    vectors: Vectors
-    tokens: int
-    truncated: bool
+NO_TASK = Task()
 
 
 class Encoder:
@@ -45,98 +28,121 @@ class Encoder:
 
     def __init__(self, model: ExportedModel, backend: Backend, settings: EncodingSettings) -> None:
         self.model = model
-        self._backend = backend
-        self._slots = settings.slots
-        self._tokenizer = Tokenizer(model.tokenizer_path, threads=settings.tokenizer_threads)
-        self._ladder = Ladder(
+        self.card: Card = model.card
+        self.tokenizer = Tokenizer(model.tokenizer_path, threads=settings.tokenizer_threads)
+        self.vision = Vision(model, self.tokenizer, backend, settings) if model.card.image else None
+        """None if the model reads no images."""
+        ladder = Ladder(
             model.max_tokens,
             max_batch_tokens=settings.max_batch_tokens,
             max_rows=settings.max_batch_rows,
             steps=settings.length_steps,
         )
-        self._scheduler: Scheduler[Vectors] = Scheduler(model.card.name, self._ladder, self._infer, settings.limits)
+        build = partial(tensors, model.export.inputs, hidden_size=model.hidden_size)
+        self._pool: Pool[Row] = Pool(model.name, backend, ladder, settings.limits, build)
+        multi = model.card.multi_vector
+        self._token_vectors = TokenVectors(multi, self.tokenizer) if multi else None
 
-    @property
-    def card(self) -> Card:
-        """What the catalog says of the model."""
-        return self.model.card
+    async def run(self, rows: Sequence[Row], context: Context) -> list[Vectors]:
+        """The vectors of rows that the caller made. Raises what `Pool.run` raises."""
+        return await self._pool.run(rows, context)
 
     async def encode(
         self,
         texts: Sequence[str],
         output: Output,
+        context: Context,
         *,
-        prompt: str = "",
+        task: Task = NO_TASK,
         truncation: Truncation,
-        lane: Lane,
-        deadline: Deadline,
-        stages: Stages,
         field: Callable[[int], str],
-    ) -> list[Encoded]:
-        """The vectors of each text, in order. `field` names the text at a position in an InvalidArgument.
+    ) -> list[Entry]:
+        """The vectors of each text, in order; `Output.SENTENCE` or `Output.TOKENS`.
 
-        Raises InvalidArgument (too long, with `Truncation.REFUSE`), Overloaded, DeadlineExceeded and what the
-        backend raises.
+        `field` names the text at a position in an InvalidArgument. Raises InvalidArgument (too long, with
+        `Truncation.REFUSE`) and what `Pool.run` raises.
         """
-        with stages.measure("tokenize"):
-            tokenized = await self._tokenizer.tokenize(
-                texts, max_tokens=self.model.max_tokens, truncation=truncation, prompt=prompt, field=field
+        rules = self._token_vectors if output is Output.TOKENS else None
+        limit = rules.room(task.role, self.model.max_tokens) if rules else self.model.max_tokens
+        if rules and rules.cuts(task.role):
+            truncation = Truncation.END
+        with context.stages.measure("tokenize"):
+            tokenized = await self.tokenizer.tokenize(
+                texts, max_tokens=limit, truncation=truncation, prompt=task.prefix, field=field
             )
-        vectors, queue_s, infer_s = await self._scheduler.submit(
-            [text.ids for text in tokenized], output.value, lane=lane, deadline=deadline
-        )
-        stages.add("queue", queue_s)
-        stages.add("infer", infer_s)
-        return [Encoded(found, len(text.ids), text.truncated) for found, text in zip(vectors, tokenized, strict=True)]
+        ids = [rules.prepared(text.ids, task.role) if rules else text.ids for text in tokenized]
+        rows = [Row(own, output, self._adapter(task)) for own in ids]
+        vectors = await self.run(rows, context)
+        if rules:
+            vectors = [rules.kept(own, found, task.role) for own, found in zip(ids, vectors, strict=True)]
+        return [
+            Entry(found, len(own), text.truncated) for found, own, text in zip(vectors, ids, tokenized, strict=True)
+        ]
 
-    async def _infer(self, batch: Batch[Vectors]) -> list[Vectors]:
-        ids = np.zeros((batch.padded_rows, batch.length), dtype=np.int64)
-        mask = np.zeros_like(ids)
-        for position, row in enumerate(batch.rows):
-            ids[position, : len(row.ids)] = row.ids
-            mask[position, : len(row.ids)] = 1
-        # Padding rows attend to one token: a mask of zeros would make the softmax of some kernels NaN.
-        mask[len(batch.rows) :, 0] = 1
-        answer = await self._backend.infer(
-            self.model.card.name,
-            {"input_ids": ids, "attention_mask": mask},
-            [batch.output],
-            deadline=batch.deadline,
-            priority=Priority.INTERACTIVE if batch.lane is Lane.INTERACTIVE else Priority.BULK,
-        )
-        found = answer[batch.output]
-        if batch.output == Output.SENTENCE.value:
-            return [found[position : position + 1] for position in range(len(batch.rows))]
-        return [self._token_vectors(found[position], len(row.ids)) for position, row in enumerate(batch.rows)]
+    async def encode_chunks(
+        self,
+        texts: Sequence[str],
+        chunking: Chunking,
+        context: Context,
+        *,
+        task: Task = NO_TASK,
+        field: Callable[[int], str],
+    ) -> list[Entry]:
+        """A vector per chunk of each text, all pooled from one pass over the whole text (late chunking).
 
-    def _token_vectors(self, states: Vectors, tokens: int) -> Vectors:
-        multi = self.card.multi_vector
-        inner = multi is not None and multi.skip_special and tokens > self._tokenizer.special_tokens
-        before, after = self._tokenizer.around if inner else (0, 0)
-        kept = states[before : tokens - after]
-        lengths = np.linalg.norm(kept, axis=1, keepdims=True)
-        return np.asarray(kept / np.maximum(lengths, np.float32(1e-12)))
+        Raises InvalidArgument (too long: chunks beyond the limit would be lost; or a chunk without tokens) and what
+        `Pool.run` raises.
+        """
+        with context.stages.measure("tokenize"):
+            chunked = await self.tokenizer.chunked(
+                texts, chunking, max_tokens=self.model.max_tokens, prompt=task.prefix, field=field
+            )
+        rows = [
+            Row(text.ids, Output.SPANS, self._adapter(task), spans=[(chunk.first, chunk.last) for chunk in text.chunks])
+            for text in chunked
+        ]
+        vectors = await self.run(rows, context)
+        return [
+            Entry(found, len(text.ids), chunks=_table(text.chunks))
+            for found, text in zip(vectors, chunked, strict=True)
+        ]
+
+    async def encode_images(
+        self, images: Sequence[Prepared], output: Output, context: Context, *, task: Task = NO_TASK
+    ) -> list[Entry]:
+        """The vectors of each image, in order; `Output.SENTENCE` or `Output.TOKENS`. Raises what `Pool.run` raises."""
+        if self.vision is None:
+            raise FailedPrecondition(f"{self.card.name} reads no images")
+        seen = await self.vision.look(images, context)
+        if self.vision.embeds:
+            return [Entry(vectors, image.tokens) for vectors, image in zip(seen, images, strict=True)]
+        rows = [
+            self.vision.row(image, features, output, self._adapter(task))
+            for image, features in zip(images, seen, strict=True)
+            if isinstance(image, Tiles)
+        ]
+        vectors = await self.run(rows, context)
+        return [Entry(found, row.tokens) for found, row in zip(vectors, rows, strict=True)]
+
+    def _adapter(self, task: Task) -> int:
+        return -1 if task.adapter is None else task.adapter
 
     async def warm(self, deadline: Deadline) -> None:
-        """Run each shape that costs time when it is first met, so that no request pays for it.
-
-        GPU providers plan kernels per shape: every shape of the ladder. ONNX Runtime on a CPU has no such cost
-        beyond its memory arena, which the longest and the fullest shape size.
-        """
-        shapes = list(self._ladder.shapes())
-        if self.model.flavour == "python":
-            shapes = [shapes[0], shapes[-1], max(shapes, key=lambda shape: shape[0] * shape[1])]
-        for rows, length in shapes:
-            ones = np.ones((rows, length), dtype=np.int64)
-            inputs = {"input_ids": ones, "attention_mask": ones}
-            # As many at a time as there are slots, so that every instance of the model gets its turn.
-            await asyncio.gather(
-                *(
-                    self._backend.infer(self.card.name, inputs, [Output.SENTENCE.value], deadline=deadline)
-                    for _ in range(self._slots)
-                )
-            )
+        """Run shapes beforehand, so that no request pays for meeting them first."""
+        output = Output(self.model.outputs[0])
+        every_shape = self.model.flavour != "python"
+        await self._pool.warm(
+            lambda length: Row([1] * length, output, picks=[0] if output is Output.PICKS else ()),
+            deadline,
+            every_shape=every_shape,
+        )
+        if self.vision is not None:
+            await self.vision.warm(deadline, every_shape=every_shape)
 
     def close(self) -> None:
         """End the tokenizer's threads."""
-        self._tokenizer.close()
+        self.tokenizer.close()
+
+
+def _table(chunks: Sequence[Chunk]) -> np.ndarray[tuple[int, int], np.dtype[np.uint32]]:
+    return np.array([(chunk.start, chunk.end, chunk.last - chunk.first) for chunk in chunks], dtype=np.uint32)

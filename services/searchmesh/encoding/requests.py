@@ -17,20 +17,26 @@ _TRUNCATIONS: dict[int, Truncation] = {
 }
 
 
-def check_texts(field: str, contents: Sequence[common_pb2.Content], settings: EncodingSettings) -> list[str]:
-    """The texts of a repeated field. Raises InvalidArgument for none, too many, or one that is no usable text."""
+def check_contents(
+    field: str, contents: Sequence[common_pb2.Content], settings: EncodingSettings
+) -> list[str | common_pb2.Image]:
+    """The texts and images of a repeated field. Raises InvalidArgument for none, too many, or an unusable one."""
     if not contents:
         raise InvalidArgument(field, "is empty; send at least one")
     if len(contents) > settings.max_inputs:
         raise InvalidArgument(field, f"has {len(contents)} entries, the limit is {settings.max_inputs}")
-    return [check_text(f"{field}[{position}]", content, settings) for position, content in enumerate(contents)]
+    return [check_content(f"{field}[{position}]", content, settings) for position, content in enumerate(contents)]
 
 
-def check_text(field: str, content: common_pb2.Content, settings: EncodingSettings) -> str:
-    """The text of one content. Raises InvalidArgument if it is an image, empty, or too long to be tokenised."""
+def check_content(field: str, content: common_pb2.Content, settings: EncodingSettings) -> str | common_pb2.Image:
+    """A text or an image. Raises InvalidArgument if it is empty, or a text too long to be tokenised; an image's bytes
+    are checked by who reads them.
+    """
     match content.WhichOneof("content"):
         case "image":
-            raise InvalidArgument(f"{field}.image", "no model of this service reads images")
+            if content.image.WhichOneof("source") is None:
+                raise InvalidArgument(f"{field}.image", "has neither data nor url")
+            return content.image
         case None:
             raise InvalidArgument(field, "has neither text nor image")
     text = content.text
@@ -40,6 +46,13 @@ def check_text(field: str, content: common_pb2.Content, settings: EncodingSettin
     if 4 * len(text) > settings.max_text_bytes and (size := len(text.encode())) > settings.max_text_bytes:
         raise InvalidArgument(f"{field}.text", f"has {size} bytes, the limit is {settings.max_text_bytes}")
     return text
+
+
+def only_text(field: str, content: str | common_pb2.Image) -> str:
+    """The content of a request to a model without images. Raises InvalidArgument for an image."""
+    if not isinstance(content, str):
+        raise InvalidArgument(f"{field}.image", "is given to a model that reads no images")
+    return content
 
 
 def lane_of(lane: int) -> Lane:

@@ -7,10 +7,10 @@ from pathlib import Path
 from pydantic import Field
 
 from searchmesh.batching import Limits
-from searchmesh.runtime.settings import ServiceSettings
+from searchmesh.images import ImageSettings
 
 
-class EncodingSettings(ServiceSettings):
+class EncodingSettings(ImageSettings):
     """Where the models are and how they are fed."""
 
     triton_url: str = "127.0.0.1:8001"

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from searchmesh.batching import Lane
-from searchmesh.encoding import Encoded, Encoder, Output
+from searchmesh.cache import Entry
+from searchmesh.encoding import NO_TASK, Context, Encoder, Output
 from searchmesh.reranker.scorer import Scored
 from searchmesh.runtime.rpc import Call
 from searchmesh.text import Truncation
@@ -44,15 +45,13 @@ class LateInteraction:
         """See `Scorer.score`. The query is cut to the model's limit, it is never refused."""
         card = self._encoder.card
 
-        async def encode(texts: Sequence[str], task: str | None, truncation: Truncation, field: str) -> list[Encoded]:
+        async def encode(texts: Sequence[str], task: str | None, truncation: Truncation, field: str) -> list[Entry]:
             return await self._encoder.encode(
                 texts,
                 Output.TOKENS,
-                prompt=card.tasks[task].prefix if task else "",
+                Context(lane, call.deadline, call.stages),
+                task=card.tasks[task] if task else NO_TASK,
                 truncation=truncation,
-                lane=lane,
-                deadline=call.deadline,
-                stages=call.stages,
                 field=lambda position: f"{field}[{position}]",
             )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from searchmesh.encoding import Encoder, Encoders
-from searchmesh.encoding.requests import check_text, check_texts, lane_of, truncation_of
+from searchmesh.encoding.requests import check_content, check_contents, lane_of, only_text, truncation_of
 from searchmesh.reranker.scorer import Scorer
 from searchmesh.reranker.settings import RerankerSettings
 from searchmesh.runtime.rpc import Call
@@ -23,8 +23,11 @@ class RerankerServicer:
 
     async def Rerank(self, request: reranker_pb2.RerankRequest, call: Call) -> reranker_pb2.RerankResponse:
         """The documents of one request, most relevant first."""
-        query = check_text("query", request.query, self._settings)
-        documents = check_texts("documents", request.documents, self._settings)
+        query = only_text("query", check_content("query", request.query, self._settings))
+        documents = [
+            only_text(f"documents[{position}]", content)
+            for position, content in enumerate(check_contents("documents", request.documents, self._settings))
+        ]
         encoder = self._encoders.get(request.model)
         scored = await self._scorer_of(encoder).score(
             query,

@@ -1,5 +1,16 @@
 """Text to token ids."""
 
-from searchmesh.text.tokenizer import Tokenized, Tokenizer, Truncation
+from searchmesh.text.chunks import Chunk, Chunking, by_ends, by_sentences, by_tokens
+from searchmesh.text.tokenizer import Chunked, Tokenized, Tokenizer, Truncation
 
-__all__ = ["Tokenized", "Tokenizer", "Truncation"]
+__all__ = [
+    "Chunk",
+    "Chunked",
+    "Chunking",
+    "Tokenized",
+    "Tokenizer",
+    "Truncation",
+    "by_ends",
+    "by_sentences",
+    "by_tokens",
+]

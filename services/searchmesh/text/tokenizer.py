@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
+from typing import TypeVar, TypeVarTuple
 
 import tokenizers
 
 from searchmesh.runtime.errors import InvalidArgument
+from searchmesh.text.chunks import Chunk, Chunking
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 _INLINE_CHARACTERS = 2_000
 """Texts up to this size in total are tokenised on the event loop: it takes under 0.5 ms, and a hop to a thread and
@@ -32,6 +37,14 @@ class Tokenized:
 
     ids: list[int]
     truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Chunked:
+    """Token ids of a whole text with special tokens and prompt, and its chunks in terms of these ids."""
+
+    ids: list[int]
+    chunks: list[Chunk]
 
 
 class Tokenizer:
@@ -61,6 +74,19 @@ class Tokenizer:
         """Their sum."""
         return sum(self.around)
 
+    def id_of(self, token: str) -> int | None:
+        """The id of a token of the vocabulary."""
+        found: int | None = self._tokenizer.token_to_id(token)
+        return found
+
+    async def plain(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text as it is: no prompt, no special tokens but those that it spells out, any length."""
+        return await self._off_loop(texts, self.encode, texts)
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """The same at once, for a few short texts."""
+        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+
     async def tokenize(
         self,
         texts: Sequence[str],
@@ -75,11 +101,29 @@ class Tokenizer:
         `field` names the text at a position in an error. Truncation never cuts the prompt or the special tokens. Raises
         InvalidArgument, naming the input, its tokens and the limit, if a text is longer and `truncation` is REFUSE.
         """
-        total = sum(map(len, texts))
-        if total <= _INLINE_CHARACTERS:
-            return self._tokenize(texts, max_tokens, truncation, prompt, field)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._tokenize, texts, max_tokens, truncation, prompt, field)
+        return await self._off_loop(texts, self._tokenize, texts, max_tokens, truncation, prompt, field)
+
+    async def chunked(
+        self,
+        texts: Sequence[str],
+        chunking: Chunking,
+        *,
+        max_tokens: int,
+        prompt: str = "",
+        field: Callable[[int], str],
+    ) -> list[Chunked]:
+        """Token ids of ``prompt + text`` and where its chunks are.
+
+        Raises InvalidArgument for a text of more than `max_tokens` (there is no truncation: chunks would be lost) and
+        what `chunking` raises.
+        """
+        return await self._off_loop(texts, self._chunked, texts, chunking, max_tokens, prompt, field)
+
+    async def _off_loop(self, texts: Sequence[str], work: Callable[[*Ts], T], *arguments: *Ts) -> T:
+        """Run the work on a thread if the texts are long."""
+        if sum(map(len, texts)) <= _INLINE_CHARACTERS:
+            return work(*arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
     def _tokenize(
         self, texts: Sequence[str], max_tokens: int, truncation: Truncation, prompt: str, field: Callable[[int], str]
@@ -94,18 +138,43 @@ class Tokenizer:
             over = len(ids) > room
             if over:
                 if truncation is Truncation.REFUSE:
-                    raise InvalidArgument(
-                        field(position),
-                        f"has {len(ids) + self.special_tokens} tokens, the limit is {max_tokens};"
-                        " shorten it or set truncation",
-                        reason="INPUT_TOO_LONG",
-                    )
+                    raise self._too_long(field(position), len(ids), max_tokens, "shorten it or set truncation")
                 if truncation is Truncation.END:
                     ids = ids[:room]
                 else:
                     ids = ids[:prompt_tokens] + ids[len(ids) - (room - prompt_tokens) :]
             made.append(Tokenized([*self._before, *ids, *self._after], over))
         return made
+
+    def _chunked(
+        self, texts: Sequence[str], chunking: Chunking, max_tokens: int, prompt: str, field: Callable[[int], str]
+    ) -> list[Chunked]:
+        made = []
+        prompted = [prompt + text for text in texts]
+        for position, encoding in enumerate(self._tokenizer.encode_batch(prompted, add_special_tokens=False)):
+            if len(encoding.ids) + self.special_tokens > max_tokens:
+                raise self._too_long(field(position), len(encoding.ids), max_tokens, "chunks need the whole of it")
+            # Offsets count the prompt; a token that is partly prompt belongs to the text's first chunk all the same.
+            offsets = [(start - len(prompt), end - len(prompt)) for start, end in encoding.offsets]
+            skipped = sum(end <= 0 for _, end in offsets)
+            chunks = chunking(position, texts[position], offsets[skipped:])
+            made.append(Chunked([*self._before, *encoding.ids, *self._after], self._outer(chunks, skipped)))
+        return made
+
+    def _outer(self, chunks: Sequence[Chunk], skipped: int) -> list[Chunk]:
+        """Chunks of a text's own tokens as chunks of all tokens: the first and the last take in what is around."""
+        before = len(self._before) + skipped
+        moved = [replace(chunk, first=chunk.first + before, last=chunk.last + before) for chunk in chunks]
+        moved[0] = replace(moved[0], first=0)
+        moved[-1] = replace(moved[-1], last=moved[-1].last + len(self._after))
+        return moved
+
+    def _too_long(self, field: str, tokens: int, limit: int, advice: str) -> InvalidArgument:
+        return InvalidArgument(
+            field,
+            f"has {tokens + self.special_tokens} tokens, the limit is {limit}; {advice}",
+            reason="INPUT_TOO_LONG",
+        )
 
     def close(self) -> None:
         """End the threads."""
