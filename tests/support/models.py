@@ -43,7 +43,13 @@ def tiny_card(dimensions: tuple[int, ...] = (2, 4, 8), max_tokens: int = 32) -> 
     )
 
 
-def write_repository(root: Path, card: Card | None = None) -> Path:
+def write_repository(
+    root: Path,
+    card: Card | None = None,
+    *,
+    inputs: tuple[str, ...] = ("input_ids", "attention_mask"),
+    outputs: tuple[str, ...] = ("sentence_embedding", "token_embeddings"),
+) -> Path:
     """A repository with one exported model as services see it (there is no graph in it)."""
     card = card or tiny_card()
     folder = root / card.name
@@ -54,8 +60,9 @@ def write_repository(root: Path, card: Card | None = None) -> Path:
         tokenizer_digest="1" * 64,
         precision="fp32",
         flavour="python",
-        outputs=("sentence_embedding", "token_embeddings"),
-        hidden_size=card.dimensions[-1],
+        inputs=inputs,
+        outputs=outputs,
+        hidden_size=card.dimensions[-1] if card.dimensions else 8,
         parity=Parity(cosine_error=0, absolute_error=0, cosine_tolerance=0),
     )
     (folder / CARD_FILE).write_text(CardFile(card=card, export=export).model_dump_json())

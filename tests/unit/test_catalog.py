@@ -132,6 +132,7 @@ def test_colbert_marks_pads_and_skips_as_trained() -> None:
     assert (query.marker.token, query.marker.id, query.marker.position) == ("[QueryMarker]", 250002, 1)
     assert (document.marker.token, document.marker.id, document.marker.position) == ("[DocumentMarker]", 250003, 1)
     assert (query.length, query.pad_token, query.pad_id) == (32, "<mask>", 250001)
+    assert (query.skip, document.skip) == ("nothing", "punctuation")
     assert tokens.dimensions == (64, 96, 128)
 
 

@@ -31,9 +31,12 @@ def _serves(model: ExportedModel) -> bool:
 
 
 class Service:
-    def __init__(self, root: Path, **settings: int) -> None:
+    def __init__(self, root: Path, *, chunks: bool = False, **settings: int) -> None:
         self.backend = FakeBackend()
-        self.settings = EmbeddingSettings(model_repository=write_repository(root), default_model=MODEL, **settings)
+        outputs = ("sentence_embedding", "token_embeddings", *(["span_embeddings"] if chunks else []))
+        inputs = ("input_ids", "attention_mask", *(["spans"] if chunks else []))
+        repository = write_repository(root, inputs=inputs, outputs=outputs)
+        self.settings = EmbeddingSettings(model_repository=repository, default_model=MODEL, **settings)
         images = ImageLoader(Fetcher(self.settings), self.settings.image_limits)
         pipeline = Pipeline(Encoders(self.settings, self.backend, _serves), None, images)
         self.servicer = EmbeddingServicer(pipeline, self.settings)
@@ -158,3 +161,65 @@ async def test_a_vector_does_not_depend_on_neighbours_order_or_batch(
     for place, i in enumerate(order):
         assert np.allclose(shuffled[place], together[i], atol=1e-6)
         assert np.allclose(alone[i][0], together[i], atol=1e-6)
+
+
+LONG = "the quick fox. the lazy dog finds a search engine. many small words"
+
+
+@pytest.fixture
+def chunking(tmp_path: Path) -> Service:
+    return Service(tmp_path / "chunking", chunks=True)
+
+
+def given_ends(*ends: list[int]) -> embedding_pb2.Chunking:
+    inputs = [embedding_pb2.ChunkEnds(ends=own) for own in ends]
+    return embedding_pb2.Chunking(given=embedding_pb2.GivenChunks(inputs=inputs))
+
+
+async def test_one_chunk_of_the_whole_text_has_the_vector_of_the_text(chunking: Service) -> None:
+    whole = await chunking.vectors(LONG, task="query")
+    assert np.allclose(await chunking.vectors(LONG, task="query", chunking=given_ends([len(LONG)])), whole, atol=1e-6)
+
+
+async def test_every_chunk_has_a_vector_and_says_which_part_it_is(chunking: Service) -> None:
+    response = await chunking.embed(LONG, "a fox", chunking=embedding_pb2.Chunking(sentences=True))
+    assert list(response.vectors.row_offsets) == [0, 3, 4]
+    parts = [LONG[chunk.start : chunk.end] for chunk in response.chunks[:3]]
+    assert parts == ["the quick fox. ", "the lazy dog finds a search engine. ", "many small words"]
+    assert sum(chunk.tokens for chunk in response.chunks[:3]) == response.inputs[0].tokens
+    vectors = np.frombuffer(response.vectors.data, np.float32).reshape(4, -1)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    given = await chunking.vectors(LONG, chunking=given_ends([15, 51, 67]))
+    assert np.array_equal(given, vectors[:3])
+
+
+async def test_chunk_vectors_have_matryoshka_sizes(chunking: Service) -> None:
+    response = await chunking.embed(LONG, dimensions=4, chunking=embedding_pb2.Chunking(tokens=4))
+    assert (response.vectors.dimensions, len(response.vectors.data)) == (4, 4 * 4 * 4)
+    assert [chunk.tokens for chunk in response.chunks] == [5, 4, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"chunking": embedding_pb2.Chunking()}, "chunking"),
+        ({"chunking": embedding_pb2.Chunking(sentences=False)}, "chunking"),
+        ({"chunking": embedding_pb2.Chunking(tokens=0)}, "chunking"),
+        ({"chunking": given_ends([5])}, "chunking.given.inputs"),
+        ({"chunking": given_ends([7], [4])}, "chunking.given.inputs[1].ends"),
+        ({"chunking": embedding_pb2.Chunking(tokens=4), "multi_vector": True}, "chunking"),
+        ({"chunking": embedding_pb2.Chunking(tokens=4), "truncation": common_pb2.TRUNCATION_END}, "truncation"),
+    ],
+)
+async def test_chunks_that_cannot_be_are_refused_by_field(
+    chunking: Service, fields: dict[str, object], field: str
+) -> None:
+    with pytest.raises(InvalidArgument) as raised:
+        await chunking.embed("the fox", "dog", **fields)
+    assert raised.value.field == field
+    assert chunking.backend.shapes == []
+
+
+async def test_a_model_without_late_chunking_says_so(service: Service) -> None:
+    with pytest.raises(InvalidArgument, match="has no late chunking"):
+        await service.embed("fox", chunking=embedding_pb2.Chunking(sentences=True))

@@ -47,12 +47,20 @@ class FakeBackend:
             self.running -= 1
         if self.error is not None:
             raise self.error
+        return {name: self._output(name, inputs) for name in outputs}
+
+    def _output(self, name: str, inputs: Tensors) -> NDArray[np.float32]:
         tokens = self._token_embeddings(inputs["input_ids"])
-        mask = inputs["attention_mask"][..., None].astype(np.float32)
-        sentence = (tokens * mask).sum(axis=1) / mask.sum(axis=1)
-        sentence /= np.linalg.norm(sentence, axis=1, keepdims=True)
-        made = {"token_embeddings": tokens, "sentence_embedding": sentence}
-        return {name: made[name] for name in outputs}
+        match name:
+            case "token_embeddings":
+                return tokens
+            case "sentence_embedding":
+                return _means(tokens, inputs["attention_mask"][:, None])[:, 0]
+            case "span_embeddings":
+                place = np.arange(tokens.shape[1])
+                first, last = inputs["spans"][..., :1], inputs["spans"][..., 1:]
+                return _means(tokens, (place >= first) & (place < last))
+        raise AssertionError(f"the fake model has no output {name}")
 
     def _token_embeddings(self, ids: Tensor) -> NDArray[np.float32]:
         angles = (ids[..., None] + 1) * np.arange(1, self.dimensions + 1) + np.arange(ids.shape[1])[None, :, None]
@@ -72,3 +80,11 @@ class FakeBackend:
 
     async def close(self) -> None:
         """See `Backend.close`."""
+
+
+def _means(tokens: NDArray[np.float32], chosen: Tensor) -> NDArray[np.float32]:
+    """Unit vectors of the chosen [rows, n, length] of the tokens [rows, length, dimensions]; zero where none is."""
+    sums = chosen.astype(np.float32) @ tokens
+    lengths = np.linalg.norm(sums, axis=-1, keepdims=True)
+    means: NDArray[np.float32] = sums / np.maximum(lengths, np.float32(1e-12))
+    return means
