@@ -4,8 +4,9 @@
 
 from searchmesh.client.aio import AsyncClient
 from searchmesh.client.collections import Collection, VectorSpace
+from searchmesh.client.contents import Content, Image
 from searchmesh.client.documents import Document, DocumentError, IndexProgress
-from searchmesh.client.embeddings import EmbeddedBatch, Embeddings, InputInfo
+from searchmesh.client.embeddings import Chunk, EmbeddedBatch, Embeddings, InputInfo
 from searchmesh.client.filters import Filter, number, tag
 from searchmesh.client.models import Model, ServiceName
 from searchmesh.client.reranking import RankedDocument, Ranking
@@ -16,9 +17,11 @@ from searchmesh.client.words import DType, FilterType, FusionMethod, Lane, Searc
 
 __all__ = [
     "AsyncClient",
+    "Chunk",
     "Client",
     "ClientSettings",
     "Collection",
+    "Content",
     "DType",
     "Degradation",
     "Document",
@@ -30,6 +33,7 @@ __all__ = [
     "Fusion",
     "FusionMethod",
     "Hit",
+    "Image",
     "IndexProgress",
     "InputInfo",
     "Lane",

@@ -10,8 +10,9 @@ from typing import Any, Self
 from searchmesh.client import words
 from searchmesh.client.collections import Collection, VectorSpace, create_request
 from searchmesh.client.connections import Connections
+from searchmesh.client.contents import Content
 from searchmesh.client.documents import Document, IndexProgress
-from searchmesh.client.embeddings import EmbeddedBatch, Embeddings, EmbedOptions, embed_batches
+from searchmesh.client.embeddings import Chunking, EmbeddedBatch, Embeddings, EmbedOptions, embed_batches
 from searchmesh.client.filters import Filter
 from searchmesh.client.indexing import index_documents
 from searchmesh.client.models import Model, ServiceName
@@ -66,7 +67,7 @@ class AsyncClient:
 
     async def embed(
         self,
-        texts: Sequence[str],
+        inputs: Sequence[Content],
         *,
         model: str = "",
         task: str = "",
@@ -76,21 +77,23 @@ class AsyncClient:
         multi_vector: bool = False,
         lane: words.Lane = "interactive",
         bypass_cache: bool = False,
+        chunking: Chunking | None = None,
         timeout_s: float | None = None,
     ) -> Embeddings:
-        """Vectors of texts.
+        """Vectors of texts and, with a model that reads them, images.
 
         `model` and `task` empty: the service's default and the model's own. `dimensions`: one of the model's
         Matryoshka sizes, 0 its own. `truncation`: what happens to a text over the model's limit. `multi_vector`: one
-        vector per token. Raises InvalidArgument, naming the input, for a text that is empty or too long.
+        vector per token. `chunking`: a vector per chunk of each text, pooled from one pass over the whole of it. Raises
+        InvalidArgument, naming the input, for a text that is empty or too long.
         """
-        options = EmbedOptions(model, task, dimensions, dtype, truncation, multi_vector, lane, bypass_cache)
-        request = options.request(texts)
+        options = EmbedOptions(model, task, dimensions, dtype, truncation, multi_vector, lane, bypass_cache, chunking)
+        request = options.request(inputs)
         return Embeddings.from_proto(await self._unary.call(self._connections.embedding.Embed, request, timeout_s))
 
     async def embed_stream(
         self,
-        batches: Iterable[Sequence[str]] | AsyncIterable[Sequence[str]],
+        batches: Iterable[Sequence[Content]] | AsyncIterable[Sequence[Content]],
         *,
         model: str = "",
         task: str = "",
@@ -99,15 +102,16 @@ class AsyncClient:
         truncation: words.Truncation = "refuse",
         multi_vector: bool = False,
         bypass_cache: bool = False,
+        chunking: Chunking | None = None,
         timeout_s: float | None = None,
     ) -> AsyncGenerator[EmbeddedBatch, None]:
-        """Vectors of many batches of texts, in order, in the bulk lane.
+        """Vectors of many batches of inputs, in order, in the bulk lane. See `embed`.
 
         A batch that fails does not end the stream: its `EmbeddedBatch.embeddings` raises. `batches` is read as fast
         as the service works; a plain iterable is read on the event loop, so give an asynchronous one where reading
         blocks. Resumes by itself after a cut. `timeout_s` bounds the whole stream, None: no limit.
         """
-        options = EmbedOptions(model, task, dimensions, dtype, truncation, multi_vector, "bulk", bypass_cache)
+        options = EmbedOptions(model, task, dimensions, dtype, truncation, multi_vector, "bulk", bypass_cache, chunking)
         async with aclosing(embed_batches(self._connections.embedding, batches, options, timeout_s)) as embedded:
             async for batch in embedded:
                 yield batch

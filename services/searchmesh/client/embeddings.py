@@ -1,16 +1,17 @@
-"""Texts to vectors: the request, and what comes back."""
+"""Texts and images to vectors: the request, and what comes back."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from searchmesh.client import words
+from searchmesh.client.contents import Content, contents_of
 from searchmesh.client.streams import Plan, exchange
 from searchmesh.client.timings import timings_of
 from searchmesh.client.vectors import decoded, dequantised
@@ -37,28 +38,44 @@ class InputInfo:
         return cls(message.tokens, message.truncated, message.cached)
 
 
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The part of a text that a vector stands for, ``text[start:end]``."""
+
+    start: int
+    end: int
+    tokens: int
+
+
+Chunking: TypeAlias = Literal["sentences"] | int | Sequence[Sequence[int]]
+"""Late chunking by sentences, by a number of tokens, or by the ends of the chunks of each text (offsets of characters,
+ascending to its length)."""
+
+
 @dataclass(frozen=True, eq=False)
 class Embeddings:
     """The vectors of one request."""
 
     model: str
     vectors: NDArray[Any]
-    """[n, dimensions], one row per input; for multi-vector output the rows of all inputs, one below the other
-    (`per_input` splits them). float32, float16, int8 or uint8; for ``dtype="binary"`` uint8 [n, dimensions / 8
+    """[n, dimensions], one row per input; for multi-vector output and with chunks the rows of all inputs, one below the
+    other (`per_input` splits them). float32, float16, int8 or uint8; for ``dtype="binary"`` uint8 [n, dimensions / 8
     rounded up], eight bits a byte, most significant first. Read-only."""
     dtype: words.DType
     dimensions: int
     row_offsets: tuple[int, ...]
-    """Multi-vector output: input i owns rows ``row_offsets[i]`` to ``row_offsets[i + 1]``. Else empty."""
+    """Several rows an input: input i owns rows ``row_offsets[i]`` to ``row_offsets[i + 1]``. Else empty."""
     inputs: tuple[InputInfo, ...]
     tokens: int
     """Sum over the inputs, cached ones included."""
     cache: Literal["used", "bypassed"]
     timings: Mapping[str, float]
     """Seconds by stage of the service."""
+    chunks: tuple[Chunk, ...] = ()
+    """One per row, if chunks were asked for."""
 
     def per_input(self) -> list[NDArray[Any]]:
-        """The rows of each input: [rows of the input, dimensions] for multi-vector output, else one row each."""
+        """The rows of each input: [rows of the input, dimensions] if it may have several, else one row each."""
         if not self.row_offsets:
             return [self.vectors[i : i + 1] for i in range(len(self.vectors))]
         return [self.vectors[start:end] for start, end in zip(self.row_offsets, self.row_offsets[1:], strict=False)]
@@ -84,6 +101,7 @@ class Embeddings:
             tokens=message.usage.tokens,
             cache="bypassed" if bypassed else "used",
             timings=timings_of(message.timings),
+            chunks=tuple(Chunk(chunk.start, chunk.end, chunk.tokens) for chunk in message.chunks),
         )
 
 
@@ -108,7 +126,7 @@ class EmbeddedBatch:
 
 @dataclass(frozen=True)
 class EmbedOptions:
-    """How texts are embedded: everything of a request but the texts."""
+    """How inputs are embedded: everything of a request but the inputs."""
 
     model: str = ""
     task: str = ""
@@ -118,33 +136,45 @@ class EmbedOptions:
     multi_vector: bool = False
     lane: words.Lane = "interactive"
     bypass_cache: bool = False
+    chunking: Chunking | None = None
 
-    def request(self, texts: Sequence[str]) -> embedding_pb2.EmbedRequest:
+    def request(self, inputs: Sequence[Content]) -> embedding_pb2.EmbedRequest:
         """For the wire. Raises InvalidArgument for a word that is not known."""
-        if isinstance(texts, str):
-            raise InvalidArgument("inputs", "is one string; send a list of texts")
         return embedding_pb2.EmbedRequest(
             model=self.model,
             task=self.task,
-            inputs=[common_pb2.Content(text=text) for text in texts],
+            inputs=contents_of("inputs", inputs),
             dimensions=self.dimensions,
             dtype=words.value_of("dtype", self.dtype, words.DTYPES),
             truncation=words.value_of("truncation", self.truncation, words.TRUNCATIONS),
             multi_vector=self.multi_vector,
             lane=words.value_of("lane", self.lane, words.LANES),
             bypass_cache=self.bypass_cache,
+            chunking=None if self.chunking is None else _chunking(self.chunking),
         )
+
+
+def _chunking(chunking: Chunking) -> embedding_pb2.Chunking:
+    match chunking:
+        case "sentences":
+            return embedding_pb2.Chunking(sentences=True)
+        case str():
+            raise InvalidArgument("chunking", f"is {chunking!r}; it is 'sentences', a number of tokens, or ends")
+        case int():
+            return embedding_pb2.Chunking(tokens=chunking)
+    inputs = [embedding_pb2.ChunkEnds(ends=ends) for ends in chunking]
+    return embedding_pb2.Chunking(given=embedding_pb2.GivenChunks(inputs=inputs))
 
 
 async def embed_batches(
     stub: EmbeddingAsyncStub,
-    batches: Iterable[Sequence[str]] | AsyncIterable[Sequence[str]],
+    batches: Iterable[Sequence[Content]] | AsyncIterable[Sequence[Content]],
     options: EmbedOptions,
     timeout_s: float | None,
 ) -> AsyncGenerator[EmbeddedBatch, None]:
     """The outcome of each batch, in order. See `AsyncClient.embed_stream`."""
 
-    def pack(items: list[Sequence[str]]) -> embedding_pb2.EmbedRequest:
+    def pack(items: list[Sequence[Content]]) -> embedding_pb2.EmbedRequest:
         return options.request(items[0])
 
     plan = Plan(stub.EmbedStream, pack, lambda answer: answer.sequence + 1)
