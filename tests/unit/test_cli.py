@@ -54,7 +54,7 @@ def test_texts_are_embedded(served: Served) -> None:
     result = run("embed", "hello world", "fish")
     assert result.exit_code == 0
     header, first, second = result.stdout.splitlines()
-    assert header.split() == ["text", "tokens", "vectors", "first", "components"]
+    assert header.split() == ["input", "tokens", "vectors", "first", "components"]
     assert first.startswith("hello world       2        1  ")
     assert "…" in second
     assert "fake · 12 dimensions · float32 · 3 tokens · 2 of 2 cached" in result.stderr

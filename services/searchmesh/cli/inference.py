@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -25,8 +26,9 @@ Truncation = Literal["refuse", "end", "start"]
 
 def embed(
     texts: Annotated[
-        list[str], typer.Argument(metavar="TEXT", help="Texts, or - for one text a line from standard input.")
-    ],
+        list[str] | None, typer.Argument(metavar="TEXT", help="Texts, or - for one text a line from standard input.")
+    ] = None,
+    image: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="An image; may be repeated.")] = None,
     model: ModelOption = "",
     task: Annotated[
         str, typer.Option(metavar="NAME", help="One of the model's tasks.", show_default="the model's own")
@@ -40,18 +42,28 @@ def embed(
         typer.Option(metavar="WORD", help="Of a text over the model's limit: refuse it, or cut its end or start."),
     ] = "refuse",
     multi_vector: Annotated[bool, typer.Option("--multi-vector", help="One vector per token.")] = False,
+    chunk: Annotated[
+        str,
+        typer.Option(
+            metavar="RULE",
+            help="A vector per chunk of each text: `sentences`, or a number of tokens.",
+            show_default="a vector per text",
+        ),
+    ] = "",
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor fill the cache.")] = False,
     timeout: TimeoutOption = 30.0,
     json: JsonOption = False,
 ) -> None:
-    """Turn texts into vectors.
+    """Turn texts and images into vectors.
 
     Shows their first components; --json prints them whole.
     """
-    texts = lines_or(texts)
+    from searchmesh.client import Image
+
+    texts, images = lines_or(texts or []), image or []
     with connected(timeout) as client:
         embeddings = client.embed(
-            texts,
+            [*texts, *(Image.from_file(file) for file in images)],
             model=model,
             task=task,
             dimensions=dimensions,
@@ -59,22 +71,24 @@ def embed(
             truncation=truncation,
             multi_vector=multi_vector,
             bypass_cache=no_cache,
+            chunking=int(chunk) if chunk.isdecimal() else chunk or None,  # type: ignore[arg-type]
         )
     if json:
-        print_json(_as_data(embeddings, multi_vector))
+        print_json(_as_data(embeddings, several=multi_vector or bool(chunk)))
         return
+    names = [*(shortened(text, 30) for text in texts), *(file.name for file in images)]
     print_table(
-        ("text", "tokens", "vectors", "first components"),
+        ("input", "tokens", "vectors", "first components"),
         [
-            (shortened(text, 30), str(info.tokens), str(len(rows)), _components(rows[:1].ravel().tolist()))
-            for text, info, rows in zip(texts, embeddings.inputs, embeddings.per_input(), strict=True)
+            (name, str(info.tokens), str(len(rows)), _components(rows[:1].ravel().tolist()))
+            for name, info, rows in zip(names, embeddings.inputs, embeddings.per_input(), strict=True)
         ],
         right=("tokens", "vectors"),
     )
     cached = sum(info.cached for info in embeddings.inputs)
     note(
         f"{embeddings.model} · {embeddings.dimensions} dimensions · {embeddings.dtype} · "
-        f"{counted(embeddings.tokens, 'token')} · {cached} of {len(texts)} cached"
+        f"{counted(embeddings.tokens, 'token')} · {cached} of {len(names)} cached"
     )
     note(f"ms: {stages(embeddings.timings)}")
 
@@ -123,13 +137,14 @@ def _components(row: list[float]) -> str:
     return f"{shown} …" if len(row) > _SHOWN else shown
 
 
-def _as_data(embeddings: Embeddings, multi_vector: bool) -> dict[str, object]:
+def _as_data(embeddings: Embeddings, *, several: bool) -> dict[str, object]:
     rows = embeddings.per_input()
     return {
         "model": embeddings.model,
         "dtype": embeddings.dtype,
         "dimensions": embeddings.dimensions,
-        "vectors": [row.tolist() if multi_vector else row[0].tolist() for row in rows],
+        "vectors": [row.tolist() if several else row[0].tolist() for row in rows],
+        "chunks": embeddings.chunks,
         "inputs": embeddings.inputs,
         "tokens": embeddings.tokens,
         "cache": embeddings.cache,
