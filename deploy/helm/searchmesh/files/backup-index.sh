@@ -1,6 +1,5 @@
 # A snapshot over the replication protocol: Redis forks once and sends it, and nothing is written on its own volume.
 stamp=$(date -u +%Y%m%dT%H%M%SZ)
-# The scheme, user and database of the URL are for redis-cli to read; its --rdb takes a folder that is writable.
 redis-cli ${TLS:-} -u "$SEARCHMESH_INDEX_URL" --rdb /backup/.partial.rdb
 redis-check-rdb /backup/.partial.rdb
 mv /backup/.partial.rdb "/backup/index-$stamp.rdb"

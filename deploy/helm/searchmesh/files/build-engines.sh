@@ -8,6 +8,7 @@ for model in{{ range .models }} {{ . }}{{ end }}; do
   cp -r "$target" "$work"
   "$work/build-plan.sh"
   mkdir -p "$target/configs"
+  # Across volumes first, then a rename: a tritonserver that starts meanwhile never reads half an engine.
   mv "$work/1/model.plan" "$target/1/.{{ .engine }}.plan"
   mv "$target/1/.{{ .engine }}.plan" "$target/1/{{ .engine }}.plan"
   { echo 'default_model_filename: "{{ .engine }}.plan"'; cat "$work/config.plan.pbtxt"; } > "$target/configs/.{{ .engine }}"
