@@ -16,7 +16,7 @@ from transformers import AutoModel
 from searchmesh.catalog import ExportedModel, Flavour, Precision, load_card
 from searchmesh.runtime.errors import FailedPrecondition
 from searchmesh_export import parity
-from searchmesh_export.exporter import export_encoder, source_folder
+from searchmesh_export.exporter import export_model, source_folder
 from support.checkpoints import MAX_TOKENS, WIDTH, write_bert
 
 CARD = load_card("all-MiniLM-L6-v2")
@@ -71,7 +71,7 @@ def source_vectors(
 
 @pytest.fixture(scope="module", params=["fp32", "int8"])
 def exported(request: pytest.FixtureRequest, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportedModel:
-    return export_encoder(CARD, tiny, tmp_path_factory.mktemp("tiny"), precision=request.param, flavour="python")
+    return export_model(CARD, tiny, tmp_path_factory.mktemp("tiny"), precision=request.param, flavour="python")
 
 
 LENGTHS = (1, 2, 5, 64, 17, 64, 3)
@@ -115,12 +115,12 @@ def test_the_card_tells_what_was_exported(exported: ExportedModel) -> None:
     assert (exported.card.dimensions, exported.hidden_size, exported.max_tokens) == ((WIDTH,), WIDTH, MAX_TOKENS)
     assert exported.export.parity.cosine_error <= exported.export.parity.cosine_tolerance
     assert (exported.precision, exported.flavour) in {("fp32", "python"), ("int8", "python")}
-    assert set(exported.export.versions) == {"torch", "onnx", "onnxruntime", "transformers"}
+    assert set(exported.export.versions) == {"torch", "onnx", "onnxruntime"}
 
 
 @pytest.mark.parametrize("flavour", ["onnxruntime", "tensorrt"])
 def test_half_precision_keeps_inputs_and_outputs(tiny: Path, tmp_path: Path, flavour: Flavour) -> None:
-    model = export_encoder(CARD, tiny, tmp_path, precision="fp16", flavour=flavour)
+    model = export_model(CARD, tiny, tmp_path, precision="fp16", flavour=flavour)
     inputs = padded(random_rows(20, MAX_TOKENS, LENGTHS))
     sentence, tokens = Graph(model)(inputs)
     assert (sentence.dtype, tokens.dtype) == (np.float32, np.float32)
@@ -130,7 +130,7 @@ def test_half_precision_keeps_inputs_and_outputs(tiny: Path, tmp_path: Path, fla
 
 def test_the_folder_says_how_to_pool(tmp_path: Path) -> None:
     folder = write_bert(tmp_path / "cls", pooling="cls_token")
-    model = export_encoder(CARD, folder, tmp_path / "repository", precision="fp32", flavour="python")
+    model = export_model(CARD, folder, tmp_path / "repository", precision="fp32", flavour="python")
     inputs = padded(random_rows(20, MAX_TOKENS, LENGTHS))
     assert model.card.pooling == "cls"
     assert (1 - cosines(Graph(model)(inputs)[0], source_vectors(folder, inputs, "cls")[0])).max() <= 1e-5
@@ -139,19 +139,19 @@ def test_the_folder_says_how_to_pool(tmp_path: Path) -> None:
 @pytest.mark.parametrize("config", [{"hidden_act": "gelu_new"}, {"hidden_act": "relu"}])
 def test_activations_follow_the_configuration(tmp_path: Path, config: dict[str, Any]) -> None:
     folder = write_bert(tmp_path / "checkpoint", **config)
-    export_encoder(CARD, folder, tmp_path / "repository", precision="fp32", flavour="python")
+    export_model(CARD, folder, tmp_path / "repository", precision="fp32", flavour="python")
 
 
 def test_a_graph_that_differs_is_not_written(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(parity.TOLERANCES, "int8", 1e-9)
     with pytest.raises(FailedPrecondition, match=r"cosine error of .*, the tolerance is 1e-09; nothing was written"):
-        export_encoder(CARD, tiny, tmp_path, precision="int8", flavour="python")
+        export_model(CARD, tiny, tmp_path, precision="int8", flavour="python")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("precision", "limit"), [("fp32", 1e-5), ("int8", 2e-2)])
 def test_the_default_model(tmp_path: Path, precision: Precision, limit: float) -> None:
-    model = export_encoder(CARD, source_folder(CARD), tmp_path, precision=precision, flavour="python")
+    model = export_model(CARD, source_folder(CARD), tmp_path, precision=precision, flavour="python")
     assert model.export.parity.cosine_error <= limit
     assert (model.card.dimensions, model.max_tokens, model.card.pooling) == ((384,), 256, "mean")
     graph = Graph(model)

@@ -15,7 +15,7 @@ from searchmesh.local import MeshSettings, free_port_offset, running
 from searchmesh.runtime.deadlines import Deadline
 from searchmesh.runtime.errors import Internal
 from searchmesh.triton import TritonBackend
-from searchmesh_export.exporter import export_encoder
+from searchmesh_export.exporter import export_model
 from support.checkpoints import write_bert
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -33,7 +33,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> MeshSettings:
 def model(settings: MeshSettings, tmp_path_factory: pytest.TempPathFactory) -> ExportedModel:
     checkpoint = write_bert(tmp_path_factory.mktemp("checkpoint") / "tiny")
     repository = settings.folder.repository
-    return export_encoder(load_card(NAME), checkpoint, repository, precision="int8", flavour="python")
+    return export_model(load_card(NAME), checkpoint, repository, precision="int8", flavour="python")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -14,7 +14,7 @@ from searchmesh.catalog import load_card
 from searchmesh.runtime.errors import FailedPrecondition, InvalidArgument, Unimplemented
 from searchmesh_export.bert import load_bert
 from searchmesh_export.checkpoint import Checkpoint
-from searchmesh_export.exporter import check_combination, export_encoder, source_folder
+from searchmesh_export.exporter import check_combination, export_model, source_folder
 from support.checkpoints import write_bert
 
 Weights = dict[str, torch.Tensor]
@@ -98,14 +98,14 @@ def test_files_that_are_missing_or_broken_are_named(
     if content is not None:
         (folder / file).write_text(content)
     with pytest.raises(InvalidArgument, match=problem):
-        export_encoder(load_card("all-MiniLM-L6-v2"), folder, tmp_path, precision="fp32", flavour="python")
+        export_model(load_card("all-MiniLM-L6-v2"), folder, tmp_path, precision="fp32", flavour="python")
 
 
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
         ({"hidden_size": None}, "no usable hidden_size"),
-        ({"hidden_act": "swish"}, "hidden_act 'swish'; there are gelu"),
+        ({"hidden_act": "swish"}, "the activation 'swish'; there are gelu"),
         ({"position_embedding_type": "relative_key"}, "position_embedding_type 'relative_key'"),
         ({"num_attention_heads": 5}, "no multiple of num_attention_heads"),
     ],
@@ -137,7 +137,7 @@ def test_the_default_model_comes_from_its_package_and_others_from_a_folder() -> 
 
 def test_an_unknown_architecture_is_refused_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(Unimplemented, match="jina-vlm is a generation model"):
-        export_encoder(load_card("jina-vlm"), tmp_path, tmp_path, precision="fp32", flavour="python")
+        export_model(load_card("jina-vlm"), tmp_path, tmp_path, precision="fp32", flavour="python")
 
 
 def test_precisions_that_a_flavour_cannot_run_are_refused() -> None:

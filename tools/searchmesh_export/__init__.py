@@ -2,18 +2,26 @@
 
 ::
 
-    checkpoint.py   reads the folder: sizes, weights, tokenizer, pooling, longest sequence
-    bert.py         the encoder as a torch module
-    pooled.py       token vectors and one unit-length sentence vector
+    checkpoint.py   reads the folder: sizes, tokenizer, pooling, longest sequence
+    weights.py      its tensors, read one at a time
+    keys.py         published tensors in the place of a module's own
+    families.py     which code reads which checkpoint
+    built.py        what a family makes of a checkpoint: the resolved card and torch modules
+    bert.py         BERT encoders
+    pooled.py       from the states of tokens to vectors
+    tensors.py      every input and output there is
+    samples.py      valid values for them
     graph.py        torch module → ONNX
     rowwise.py      MatMuls in int8 with a scale per row
     cpu.py          what makes a graph fast on ONNX Runtime's CPU kernels
-    parity.py       the graph against the source model run by transformers
+    saving.py       ONNX as files, large weights in one of their own
+    parity.py       the graph against the module it was made of
+    profiles.py     the shapes that TensorRT builds an engine for
     serving.py      config.pbtxt of each flavour
     templates/      model.py, which runs the graph in Triton's Python backend
-    repository.py   writes it all, whole or not at all
+    repository.py   puts it all in place, whole or not at all
     exporter.py     the stages in order
     cli.py          ``searchmesh models export``
 
-torch and transformers are imported here alone, and only while exporting.
+torch is imported here alone, and only while exporting.
 """

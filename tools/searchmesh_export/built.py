@@ -9,9 +9,6 @@ from torch import nn
 from searchmesh.catalog import Card
 from searchmesh_export.tensors import INPUTS, OUTPUTS, Sizes, Tensor, in_order
 
-VISION = "-vision"
-"""Suffix of the graph that turns images into vectors or features."""
-
 
 @dataclass(frozen=True)
 class Graph:
@@ -28,7 +25,7 @@ class Graph:
     outputs: tuple[str, ...]
     sizes: Sizes
     suffix: str = ""
-    """Added to the model's name."""
+    """Added to the model's name: `catalog.repository.VISION` for the graph of images."""
 
     def __post_init__(self) -> None:
         in_order(self.inputs, INPUTS)

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from searchmesh.catalog import ExportedModel, Flavour, Precision, load_card
+from searchmesh.catalog import Card, ExportedModel, Flavour, Precision, load_card
 from searchmesh.local import MeshSettings
 from searchmesh.runtime.errors import FailedPrecondition
 
@@ -50,16 +50,16 @@ def export(
     """
     card = load_card(name)
     target = repository or MeshSettings().folder.repository
-    with _stages(name) as on_stage:
+    with _stages(card) as on_stage:
         try:
             # torch and transformers take seconds to import: not for --help, and not before a name is known.
-            from searchmesh_export.exporter import export_encoder, source_folder
+            from searchmesh_export.exporter import export_model, source_folder
         except ImportError as missing:
             raise FailedPrecondition(
                 f"exporting needs more to be installed: pip install 'searchmesh[export]' ({missing})",
                 reason="EXTRA_MISSING",
             ) from missing
-        model = export_encoder(
+        model = export_model(
             card,
             source or source_folder(card),
             target,
@@ -85,19 +85,19 @@ def _report(model: ExportedModel) -> None:
 
 
 @contextmanager
-def _stages(name: str) -> Iterator[Callable[[str], None]]:
+def _stages(card: Card) -> Iterator[Callable[[str], None]]:
     """A bar that moves on at each stage; without a terminal, a line a stage."""
     columns = (TextColumn("{task.description}"), BarColumn(30), TimeElapsedColumn())
     with Progress(*columns, console=_notes, transient=True) as bar:
-        task = bar.add_task(f"{name}: starting", total=None)
+        task = bar.add_task(f"{card.name}: starting", total=None)
 
         def on_stage(stage: str) -> None:
-            from searchmesh_export.exporter import STAGES
+            from searchmesh_export.exporter import stages
 
             running = bar.tasks[0]
             done = 0 if running.total is None else running.completed + 1
-            bar.update(task, description=f"{name}: {stage}", total=STAGES, completed=done)
+            bar.update(task, description=f"{card.name}: {stage}", total=stages(card), completed=done)
             if not _notes.is_terminal:
-                _notes.print(f"{name}: {stage} …", markup=False)
+                _notes.print(f"{card.name}: {stage} …", markup=False)
 
         yield on_stage

@@ -3,82 +3,124 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from searchmesh.catalog import Card, ExportedModel, Flavour, Precision, WheelSource
-from searchmesh.runtime.errors import FailedPrecondition, InvalidArgument, Unimplemented
-from searchmesh_export import cpu, parity, repository, rowwise
-from searchmesh_export.bert import load_bert
+from tokenizers import Tokenizer
+
+from searchmesh.catalog import Card, Export, ExportedModel, Flavour, ModelRepository, Parity, Precision, WheelSource
+from searchmesh.catalog.repository import VISION
+from searchmesh.runtime.errors import FailedPrecondition, InvalidArgument
+from searchmesh_export import cpu, parity, repository, rowwise, saving
+from searchmesh_export.built import Graph
 from searchmesh_export.checkpoint import Checkpoint
+from searchmesh_export.families import family
 from searchmesh_export.graph import to_onnx
-from searchmesh_export.pooled import Pooled
+from searchmesh_export.serving import Serving
 
-STAGES = 5
-"""How often `on_stage` is called."""
+_PROGRAMS = ("torch", "onnx", "onnxruntime")
 
-_PROGRAMS = ("torch", "onnx", "onnxruntime", "transformers")
+OnStage = Callable[[str], None]
 
 
-def export_encoder(
+def stages(card: Card) -> int:
+    """How often `on_stage` is called."""
+    return 1 + 4 * (1 if card.checkpoint.vision is None else 2)
+
+
+def export_model(
     card: Card,
     folder: Path,
     target: Path,
     *,
     precision: Precision,
     flavour: Flavour,
-    on_stage: Callable[[str], None] = lambda _: None,
+    on_stage: OnStage = lambda _: None,
 ) -> ExportedModel:
     """Export the checkpoint in `folder`, which has the architecture of `card`, into the repository `target`.
 
     Raises InvalidArgument for a folder that cannot be read or a precision that the flavour cannot run,
-    FailedPrecondition if the graph differs too much from its source, Unimplemented for an unknown architecture.
+    FailedPrecondition if a graph differs too much from its source, Unimplemented for an unknown architecture. The
+    repository then stays as it was.
+
+    Weights are in memory once in float32, and in int8 beside that: the graph refers to those of the torch module, and
+    ONNX Runtime maps the finished file.
     """
     check_combination(precision, flavour)
-    family = card.checkpoint.text.family
-    if card.kind != "embedding" or family != "bert":
-        raise Unimplemented(f"{card.name} is a {card.kind} model of the family {family}; bert encoders can be exported")
-
+    build = family(card)
     on_stage("reading the checkpoint")
     checkpoint = Checkpoint(folder)
     tokenizer = checkpoint.tokenizer()
-    model, config = load_bert(checkpoint)
-    pooling = checkpoint.pooling() or ("cls" if card.pooling == "cls" else "mean")
-    limits = (config.max_position_embeddings, checkpoint.max_tokens() or card.max_tokens)
-    resolved = card.resolved(hidden_size=config.hidden_size, max_tokens=min(limits)).model_copy(
-        update={"pooling": pooling}
-    )
-
-    on_stage("building the graph")
-    graph = to_onnx(Pooled(model.half() if precision == "fp16" else model, pooling))
-
-    on_stage(f"preparing it for {precision}")
-    if precision == "int8":
-        graph = rowwise.quantise(graph)
-    if runs_on_cpu(precision, flavour):
-        cpu.keep_sums_apart(graph)
-
-    on_stage("comparing it with the source model")
-    measured = parity.measure(graph, folder, tokenizer, pooling, resolved.max_tokens, precision)
-
-    on_stage("writing the repository")
-    return repository.write(
-        target,
-        resolved,
-        graph,
-        tokenizer,
-        width=config.hidden_size,
-        precision=precision,
-        flavour=flavour,
-        parity=measured,
-        versions={program: version(program) for program in _PROGRAMS},
-    )
+    built = build(checkpoint, card)
+    with repository.replaced(target, (card.name + VISION, card.name)) as fresh:
+        writer = _Writer(fresh, folder, tokenizer, built.card, precision, flavour, on_stage)
+        written = [writer.write(graph) for graph in built.graphs]
+        text = fresh / card.name
+        export = Export(
+            model_digest=saving.digest(file for each in written for file in each.files),
+            tokenizer_digest=repository.write_tokenizer(text, tokenizer),
+            precision=precision,
+            flavour=flavour,
+            inputs=built.text.inputs,
+            outputs=built.text.outputs,
+            hidden_size=built.hidden_size,
+            max_rows=written[0].max_rows,
+            parity=parity.worst([each.parity for each in written]),
+            versions={program: version(program) for program in _PROGRAMS},
+        )
+        repository.describe(text, built.card, export)
+    return ModelRepository(target).load(card.name)
 
 
-def runs_on_cpu(precision: Precision, flavour: Flavour) -> bool:
-    """int8 is a matter of CPU kernels, the Python flavour one of machines without a GPU."""
-    return flavour == "python" or precision == "int8"
+@dataclass(frozen=True)
+class _Written:
+    files: tuple[Path, ...]
+    max_rows: int
+    parity: Parity
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """Writes the graphs of one model into folders below `fresh`."""
+
+    fresh: Path
+    checkpoint: Path
+    tokenizer: Tokenizer
+    card: Card
+    precision: Precision
+    flavour: Flavour
+    on_stage: OnStage
+
+    def write(self, graph: Graph) -> _Written:
+        """One graph, with what tritonserver needs beside it."""
+        of = " of images" if graph.suffix else ""
+        folder = self.fresh / (self.card.name + graph.suffix)
+        version = folder / "1"
+        version.mkdir(parents=True)
+
+        self.on_stage(f"running the source model{of}")
+        expected = parity.reference(graph, self.tokenizer, self.card.max_tokens, self.checkpoint)
+
+        self.on_stage(f"building the graph{of}")
+        if self.precision == "fp16":
+            graph.module.half()
+        model = to_onnx(graph)
+
+        self.on_stage(f"writing it in {self.precision}")
+        if self.precision == "int8":
+            rowwise.quantise(model)
+        serving = Serving(graph, self.card, self.precision, self.flavour, saving.weight_bytes(model))
+        if not serving.on_gpu:
+            cpu.keep_sums_apart(model)
+        files = saving.save(model, version)
+        del model
+        graph.module.to("meta")  # the weights are in the file now
+
+        self.on_stage("comparing it with the source model")
+        measured = parity.measure(expected, graph, files[0], self.precision)
+        return _Written(files, serving.write(folder), measured)
 
 
 def check_combination(precision: Precision, flavour: Flavour) -> None:

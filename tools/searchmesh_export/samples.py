@@ -76,7 +76,8 @@ class _Batch:
         features = self.longest // self.sizes.merged
         holes = self.numbers.random((self.count, features)) < 0.2
         holes[:, 0] = False
-        return self.mask() & ~np.repeat(holes, self.sizes.merged, axis=1)
+        mask: Values = self.mask() & ~np.repeat(holes, self.sizes.merged, axis=1)
+        return mask
 
     def ids(self) -> Values:
         ids = np.zeros((self.count, self.longest), np.int64)
@@ -90,7 +91,7 @@ class _Batch:
     def spans(self) -> Values:
         ends = self.numbers.integers(1, self.lengths[:, None] + 1, (self.count, _SPANS))
         starts = self.numbers.integers(0, ends)
-        spans = np.stack([starts, ends], axis=-1)
+        spans: Values = np.stack([starts, ends], axis=-1)
         spans[:, 0] = np.stack([np.zeros_like(self.lengths), self.lengths], axis=-1)
         spans[::2, -1] = 0
         return spans
@@ -106,7 +107,7 @@ class _Batch:
 
     def position_ids(self) -> Values:
         """Text counts on in all three; the tokens of an image share their first position and have rows and columns."""
-        positions = np.tile(np.arange(self.longest), (self.count, 3, 1))
+        positions: Values = np.tile(np.arange(self.longest), (self.count, 3, 1))
         features = np.arange(_FEATURES)
         rows, columns = features // _FEATURE_COLUMNS, features % _FEATURE_COLUMNS
         place = slice(1, 1 + _FEATURES)

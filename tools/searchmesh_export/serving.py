@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import (
@@ -16,15 +17,15 @@ from tritonclient.grpc.model_config_pb2 import (
     ModelQueuePolicy,
 )
 
-from searchmesh_export.graph import INPUTS
-from searchmesh_export.pooled import OUTPUTS
+from searchmesh.catalog import Card, Flavour, Precision
+from searchmesh_export import profiles
+from searchmesh_export.built import Graph
 
 _MAX_ROWS = 64
 """Rows of one request on a CPU; a core is as fast with 1,024 tokens as with more."""
 
-_GPU_MAX_ROWS = 256
-_GPU_MAX_TOKENS = 16_384
-"""Rows x length of the largest batch that an engine is built for."""
+_SHARED_BYTES = 1 << 30
+"""Weights above it are not held once a core: one instance uses all cores instead."""
 
 _QUEUE = 256
 """Requests that wait in tritonserver, all lanes. The services queue before it, so this is the last resort against
@@ -36,41 +37,86 @@ _ENGINE_CACHE = "/tmp/searchmesh-engines"
 """Inside the serving container; mount a volume there to keep engines over restarts."""
 
 
-def python_config(name: str, width: int) -> ModelConfig:
+@dataclass(frozen=True)
+class Serving:
+    """One graph in the model repository."""
+
+    graph: Graph
+    card: Card
+    precision: Precision
+    flavour: Flavour
+    weight_bytes: int
+
+    @property
+    def name(self) -> str:
+        """What tritonserver calls it."""
+        return self.card.name + self.graph.suffix
+
+    @property
+    def on_gpu(self) -> bool:
+        """int8 is a matter of CPU kernels, the Python flavour one of machines without a GPU."""
+        return self.flavour != "python" and self.precision != "int8"
+
+    def write(self, folder: Path) -> int:
+        """Put beside 1/model.onnx what tritonserver needs; returns the most rows of one request."""
+        match self.flavour:
+            case "python":
+                config = python_config(self)
+                shutil.copyfile(Path(__file__).parent / "templates" / "model.py", folder / "1" / "model.py")
+            case "onnxruntime":
+                config = onnxruntime_config(self)
+            case "tensorrt":
+                config = tensorrt_config(self)
+                (folder / "config.plan.pbtxt").write_text(text(plan_config(self)), encoding="utf-8")
+                script = folder / "build-plan.sh"
+                script.write_text(plan_script(self), encoding="utf-8")
+                script.chmod(0o755)
+        (folder / "config.pbtxt").write_text(text(config), encoding="utf-8")
+        return int(config.max_batch_size)
+
+
+def python_config(serving: Serving) -> ModelConfig:
     """ONNX Runtime on the CPU by 1/model.py.
 
     One single-threaded instance a core, and one more: bulk work fills the cores and a query still finds a free one.
-    Both threading parameters can be changed here without exporting again.
+    Large weights are held once, by one instance with a thread a core. Both threading parameters and the number of
+    instances can be changed here without exporting again.
     """
-    config = _encoder(name, width, _MAX_ROWS)
+    config = _encoder(serving, _MAX_ROWS)
     config.backend = "python"
-    instances = len(os.sched_getaffinity(0)) + 1
+    cores = len(os.sched_getaffinity(0))
+    instances, threads = (cores + 1, 1) if serving.weight_bytes <= _SHARED_BYTES else (1, cores)
     config.instance_group.add(count=instances, kind=ModelInstanceGroup.KIND_CPU)
-    for parameter, value in {"intra_op_threads": "1", "allow_spinning": "0"}.items():
-        config.parameters[parameter].CopyFrom(ModelParameter(string_value=value))
+    for parameter, value in {"intra_op_threads": threads, "allow_spinning": 0}.items():
+        config.parameters[parameter].CopyFrom(ModelParameter(string_value=str(value)))
     return config
 
 
-def onnxruntime_config(name: str, width: int, *, gpu: bool) -> ModelConfig:
+def onnxruntime_config(serving: Serving) -> ModelConfig:
     """Triton's own ONNX Runtime backend."""
-    config = _encoder(name, width, _GPU_MAX_ROWS if gpu else _MAX_ROWS)
+    config = _encoder(serving, profiles.MAX_ROWS if serving.on_gpu else _MAX_ROWS)
     config.backend = "onnxruntime"
-    kind = ModelInstanceGroup.KIND_GPU if gpu else ModelInstanceGroup.KIND_CPU
+    kind = ModelInstanceGroup.KIND_GPU if serving.on_gpu else ModelInstanceGroup.KIND_CPU
     config.instance_group.add(count=1, kind=kind)
     return config
 
 
-def tensorrt_config(name: str, width: int, max_tokens: int, *, half: bool) -> ModelConfig:
-    """ONNX Runtime with TensorRT: engines are built when the model is loaded, and cached."""
-    config = onnxruntime_config(name, width, gpu=True)
-    rows = max(1, min(_GPU_MAX_ROWS, _GPU_MAX_TOKENS // max_tokens))
-    whole = Profile(lengths=(1, max_tokens), rows=(1, _GPU_MAX_ROWS), best=(rows, max_tokens))
+def tensorrt_config(serving: Serving) -> ModelConfig:
+    """ONNX Runtime with TensorRT: engines are built when the model is loaded, and cached.
+
+    ONNX Runtime runs an engine's first profile alone, so there is one, and long sequences leave it few rows. The engine
+    of `plan_script` has no such limit.
+    """
+    graph = serving.graph
+    whole = profiles.whole(graph, serving.card)
+    config = onnxruntime_config(serving)
+    config.max_batch_size = whole.largest["rows"]
     accelerators = config.optimization.execution_accelerators.gpu_execution_accelerator
     accelerators.append(
         ModelOptimizationPolicy.ExecutionAccelerators.Accelerator(
             name="tensorrt",
             parameters={
-                "precision_mode": "FP16" if half else "FP32",
+                "precision_mode": "FP16" if serving.precision == "fp16" else "FP32",
                 "max_workspace_size_bytes": str(_WORKSPACE_BYTES),
                 "trt_engine_cache_enable": "1",
                 "trt_engine_cache_path": _ENGINE_CACHE,
@@ -78,30 +124,33 @@ def tensorrt_config(name: str, width: int, max_tokens: int, *, half: bool) -> Mo
                 "trt_timing_cache_path": _ENGINE_CACHE,
                 # Vectors of long texts lose accuracy when a norm is summed in half precision.
                 "trt_layer_norm_fp32_fallback": "1",
-                "trt_profile_min_shapes": whole.smallest(),
-                "trt_profile_opt_shapes": whole.usual(),
-                "trt_profile_max_shapes": whole.largest(),
+                "trt_profile_min_shapes": profiles.shapes(graph, whole.smallest),
+                "trt_profile_opt_shapes": profiles.shapes(graph, whole.usual),
+                "trt_profile_max_shapes": profiles.shapes(graph, whole.largest),
             },
         )
     )
     return config
 
 
-def plan_config(name: str, width: int, max_tokens: int) -> ModelConfig:
+def plan_config(serving: Serving) -> ModelConfig:
     """Triton's TensorRT backend on the engine that `plan_script` builds, which has one profile an octave of lengths."""
-    config = _encoder(name, width, _GPU_MAX_ROWS)
+    octaves = profiles.octaves(serving.graph, serving.card)
+    config = _encoder(serving, max(octave.largest["rows"] for octave in octaves))
     config.backend = "tensorrt"
-    profiles = [str(number) for number, _ in enumerate(_octaves(max_tokens))]
-    config.instance_group.add(count=1, kind=ModelInstanceGroup.KIND_GPU, profile=profiles)
+    numbers = [str(number) for number, _ in enumerate(octaves)]
+    config.instance_group.add(count=1, kind=ModelInstanceGroup.KIND_GPU, profile=numbers)
     return config
 
 
-def plan_script(max_tokens: int) -> str:
+def plan_script(serving: Serving) -> str:
     """A shell script that builds 1/model.plan on the machine that will serve it, and switches to it."""
-    profiles = [
-        f"    --profile={number} --minShapes={profile.smallest()} --optShapes={profile.usual()}"
-        f" --maxShapes={profile.largest()} \\"
-        for number, profile in enumerate(_octaves(max_tokens))
+    graph = serving.graph
+    options = [
+        f"    --profile={number} --minShapes={profiles.shapes(graph, profile.smallest)}"
+        f" --optShapes={profiles.shapes(graph, profile.usual)}"
+        f" --maxShapes={profiles.shapes(graph, profile.largest)} \\"
+        for number, profile in enumerate(profiles.octaves(graph, serving.card))
     ]
     return "\n".join(
         [
@@ -113,7 +162,7 @@ def plan_script(max_tokens: int) -> str:
             'cd "$(dirname "$0")"',
             "trtexec --onnx=1/model.onnx --saveEngine=1/model.plan --stronglyTyped --skipInference \\",
             f"    --memPoolSize=workspace:{_WORKSPACE_BYTES >> 20}M \\",
-            *profiles,
+            *options,
             "    --timingCacheFile=timing.cache",
             "cp config.plan.pbtxt config.pbtxt",
             "",
@@ -126,48 +175,19 @@ def text(config: ModelConfig) -> str:
     return str(text_format.MessageToString(config))
 
 
-@dataclass(frozen=True)
-class Profile:
-    """Shapes that an engine is tuned for: smallest and largest (inclusive), and the usual one."""
-
-    lengths: tuple[int, int]
-    rows: tuple[int, int]
-    best: tuple[int, int]
-
-    def smallest(self) -> str:
-        return _shape(self.rows[0], self.lengths[0])
-
-    def usual(self) -> str:
-        return _shape(*self.best)
-
-    def largest(self) -> str:
-        return _shape(self.rows[1], self.lengths[1])
-
-
-def _octaves(max_tokens: int) -> Iterator[Profile]:
-    """Profiles for lengths 1 to 32, 33 to 64, … max_tokens, each with as many rows as its token budget allows."""
-    shortest, longest = 1, min(32, max_tokens)
-    while True:
-        rows = max(1, min(_GPU_MAX_ROWS, _GPU_MAX_TOKENS // longest))
-        yield Profile(lengths=(shortest, longest), rows=(1, rows), best=(rows, longest))
-        if longest == max_tokens:
-            return
-        shortest, longest = longest + 1, min(longest * 2, max_tokens)
-
-
-def _shape(rows: int, length: int) -> str:
-    return ",".join(f"{name}:{rows}x{length}" for name in INPUTS)
-
-
-def _encoder(name: str, width: int, max_rows: int) -> ModelConfig:
+def _encoder(serving: Serving, max_rows: int) -> ModelConfig:
     """What all flavours share: tensors, and two lanes (1 interactive, 2 bulk) with a bounded queue."""
-    config = ModelConfig(name=name, max_batch_size=max_rows)
-    for tensor in INPUTS:
-        config.input.add(name=tensor, data_type="TYPE_INT64", dims=[-1])
-    for tensor, dims in zip(OUTPUTS, ([width], [-1, width]), strict=True):
-        config.output.add(name=tensor, data_type="TYPE_FP32", dims=dims)
+    graph = serving.graph
+    config = ModelConfig(name=serving.name, max_batch_size=max_rows)
+    for tensor in graph.takes:
+        config.input.add(name=tensor.name, data_type=f"TYPE_{tensor.dtype}", dims=tensor.dims(graph.sizes))
+    for tensor in graph.gives:
+        config.output.add(name=tensor.name, data_type=f"TYPE_{tensor.dtype}", dims=tensor.dims(graph.sizes))
     config.dynamic_batching.CopyFrom(
         ModelDynamicBatching(
+            # The services pack, and know what a row costs: joined here, batches of long rows would outgrow the memory
+            # of a GPU and the profiles of an engine. A batch that is over the preferred size is not added to.
+            preferred_batch_size=[1],
             priority_levels=2,
             default_priority_level=2,
             default_queue_policy=ModelQueuePolicy(

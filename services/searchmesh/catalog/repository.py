@@ -6,6 +6,7 @@
     REPO/<model>/1/…              read by tritonserver
     REPO/<model>/card.json        {"card": the resolved card, "export": what the exporter made}
     REPO/<model>/tokenizer.json
+    REPO/<model>-vision/          a second graph, of images; no card.json of its own
 """
 
 from __future__ import annotations
@@ -28,30 +29,40 @@ Flavour = Literal["python", "onnxruntime", "tensorrt"]
 CARD_FILE = "card.json"
 TOKENIZER_FILE = "tokenizer.json"
 
+VISION = "-vision"
+"""Added to the name of a model for the graph that turns images into vectors or features."""
+
 
 class Parity(Section):
-    """Largest differences between the exported graph and its source model that the exporter measured."""
+    """Largest differences between the exported graphs and the checkpoint in float32 that the exporter measured.
+
+    Export is refused above the tolerances.
+    """
 
     cosine_error: float
-    """1 - cosine of two sentence vectors or token vectors."""
-    absolute_error: float
-    """Between two values of unit-length sentence vectors."""
+    """1 - cosine of two vectors; 0 for a model that gives none."""
     cosine_tolerance: float
-    """Export was refused above it."""
+    absolute_error: float
+    """Between two logits, or two values of vectors scaled to unit length."""
+    absolute_tolerance: float | None = None
 
 
 class Export(Section):
     """What was exported: the second half of card.json."""
 
     model_digest: str
-    """SHA-256 of the graph with its weights."""
+    """SHA-256 of the graphs with their weights, one file after the other."""
     tokenizer_digest: str
     """SHA-256 of tokenizer.json."""
     precision: Precision
     flavour: Flavour
+    inputs: tuple[str, ...] = ("input_ids", "attention_mask")
+    """Names of the text graph's inputs."""
     outputs: tuple[str, ...]
-    """Names of the graph's outputs."""
+    """Names of the text graph's outputs."""
     hidden_size: int
+    max_rows: int = 64
+    """Rows of one request to tritonserver."""
     parity: Parity
     versions: Mapping[str, str] = {}
     """Of the programs that made it."""
@@ -76,6 +87,11 @@ class ExportedModel:
     @property
     def name(self) -> str:
         return self.card.name
+
+    @property
+    def vision_name(self) -> str:
+        """What tritonserver calls the graph of images, if the model has one."""
+        return self.name + VISION
 
     @property
     def tokenizer_path(self) -> Path:
@@ -104,6 +120,10 @@ class ExportedModel:
     @property
     def flavour(self) -> Flavour:
         return self.export.flavour
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return self.export.inputs
 
     @property
     def outputs(self) -> tuple[str, ...]:
