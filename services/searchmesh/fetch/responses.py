@@ -42,7 +42,7 @@ class Headers:
     def __init__(self, response: httpcore.Response) -> None:
         self._values: dict[str, str] = {}
         for name, value in response.headers:
-            self._values.setdefault(name.decode("ascii", "replace").lower(), value.decode("latin-1").strip())
+            self._values.setdefault(name.decode("latin-1").lower(), _text(value).strip())
 
     @property
     def content_type(self) -> str:
@@ -70,6 +70,14 @@ class Headers:
     def location(self) -> str:
         """Where a redirect leads, empty if it does not say."""
         return self._values.get("location", "")
+
+
+def _text(value: bytes) -> str:
+    """The standard says Latin-1, servers say UTF-8, in Location above all."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def accepted(content_type: str, accept: Sequence[str]) -> bool:
