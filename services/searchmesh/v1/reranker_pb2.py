@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from searchmesh.v1 import common_pb2 as searchmesh_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csearchmesh/v1/reranker.proto\x12\rsearchmesh.v1\x1a\x1asearchmesh/v1/common.proto\"\xd3\x02\n\rRerankRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12%\n\x05query\x18\x02 \x01(\x0b\x32\x16.searchmesh.v1.Content\x12)\n\tdocuments\x18\x03 \x03(\x0b\x32\x16.searchmesh.v1.Content\x12\r\n\x05top_n\x18\x04 \x01(\r\x12\x18\n\x10return_documents\x18\x05 \x01(\x08\x12-\n\ntruncation\x18\x06 \x01(\x0e\x32\x19.searchmesh.v1.Truncation\x12!\n\x04lane\x18\x07 \x01(\x0e\x32\x13.searchmesh.v1.Lane\x12\x13\n\x0binstruction\x18\x08 \x01(\t\x12\x1f\n\x17return_document_vectors\x18\t \x01(\x08\x12\x30\n\x10\x64ocument_vectors\x18\n \x01(\x0b\x32\x16.searchmesh.v1.Vectors\"\xd1\x01\n\x0eRerankResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12,\n\x07results\x18\x02 \x03(\x0b\x32\x1b.searchmesh.v1.RerankResult\x12#\n\x05usage\x18\x03 \x01(\x0b\x32\x14.searchmesh.v1.Usage\x12+\n\x07timings\x18\x04 \x03(\x0b\x32\x1a.searchmesh.v1.StageTiming\x12\x30\n\x10\x64ocument_vectors\x18\x05 \x01(\x0b\x32\x16.searchmesh.v1.Vectors\"\x89\x01\n\x0cRerankResult\x12\r\n\x05index\x18\x01 \x01(\r\x12\x17\n\x0frelevance_score\x18\x02 \x01(\x02\x12(\n\x08\x64ocument\x18\x03 \x01(\x0b\x32\x16.searchmesh.v1.Content\x12\'\n\x05input\x18\x04 \x01(\x0b\x32\x18.searchmesh.v1.InputInfo2Q\n\x08Reranker\x12\x45\n\x06Rerank\x12\x1c.searchmesh.v1.RerankRequest\x1a\x1d.searchmesh.v1.RerankResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csearchmesh/v1/reranker.proto\x12\rsearchmesh.v1\x1a\x1asearchmesh/v1/common.proto\"\xd3\x02\n\rRerankRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12%\n\x05query\x18\x02 \x01(\x0b\x32\x16.searchmesh.v1.Content\x12)\n\tdocuments\x18\x03 \x03(\x0b\x32\x16.searchmesh.v1.Content\x12\r\n\x05top_n\x18\x04 \x01(\r\x12\x18\n\x10return_documents\x18\x05 \x01(\x08\x12-\n\ntruncation\x18\x06 \x01(\x0e\x32\x19.searchmesh.v1.Truncation\x12!\n\x04lane\x18\x07 \x01(\x0e\x32\x13.searchmesh.v1.Lane\x12\x13\n\x0binstruction\x18\x08 \x01(\t\x12\x1f\n\x17return_document_vectors\x18\t \x01(\x08\x12\x30\n\x10\x64ocument_vectors\x18\n \x01(\x0b\x32\x16.searchmesh.v1.Vectors\"\xfa\x01\n\x0eRerankResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12,\n\x07results\x18\x02 \x03(\x0b\x32\x1b.searchmesh.v1.RerankResult\x12#\n\x05usage\x18\x03 \x01(\x0b\x32\x14.searchmesh.v1.Usage\x12+\n\x07timings\x18\x04 \x03(\x0b\x32\x1a.searchmesh.v1.StageTiming\x12\x30\n\x10\x64ocument_vectors\x18\x05 \x01(\x0b\x32\x16.searchmesh.v1.Vectors\x12\'\n\x05query\x18\x06 \x01(\x0b\x32\x18.searchmesh.v1.InputInfo\"\x89\x01\n\x0cRerankResult\x12\r\n\x05index\x18\x01 \x01(\r\x12\x17\n\x0frelevance_score\x18\x02 \x01(\x02\x12(\n\x08\x64ocument\x18\x03 \x01(\x0b\x32\x16.searchmesh.v1.Content\x12\'\n\x05input\x18\x04 \x01(\x0b\x32\x18.searchmesh.v1.InputInfo2Q\n\x08Reranker\x12\x45\n\x06Rerank\x12\x1c.searchmesh.v1.RerankRequest\x1a\x1d.searchmesh.v1.RerankResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,9 +35,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RERANKREQUEST']._serialized_start=76
   _globals['_RERANKREQUEST']._serialized_end=415
   _globals['_RERANKRESPONSE']._serialized_start=418
-  _globals['_RERANKRESPONSE']._serialized_end=627
-  _globals['_RERANKRESULT']._serialized_start=630
-  _globals['_RERANKRESULT']._serialized_end=767
-  _globals['_RERANKER']._serialized_start=769
-  _globals['_RERANKER']._serialized_end=850
+  _globals['_RERANKRESPONSE']._serialized_end=668
+  _globals['_RERANKRESULT']._serialized_start=671
+  _globals['_RERANKRESULT']._serialized_end=808
+  _globals['_RERANKER']._serialized_start=810
+  _globals['_RERANKER']._serialized_end=891
 # @@protoc_insertion_point(module_scope)

@@ -39,7 +39,7 @@ class RerankRequest(_message.Message):
     """Return only the best n; 0: all."""
     return_documents: _builtins.bool
     truncation: _common_pb2.Truncation.ValueType
-    """Of documents. UNSPECIFIED: END."""
+    """Of documents. UNSPECIFIED: END. A query that is too long loses its end."""
     lane: _common_pb2.Lane.ValueType
     instruction: _builtins.str
     """How to judge relevance, in natural language, for models that read an instruction."""
@@ -86,6 +86,7 @@ class RerankResponse(_message.Message):
     USAGE_FIELD_NUMBER: _builtins.int
     TIMINGS_FIELD_NUMBER: _builtins.int
     DOCUMENT_VECTORS_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___RerankResult]:
@@ -99,6 +100,10 @@ class RerankResponse(_message.Message):
     def document_vectors(self) -> _common_pb2.Vectors:
         """When `return_document_vectors` was set: those of `results`, in their order."""
 
+    @_builtins.property
+    def query(self) -> _common_pb2.InputInfo:
+        """What became of the query."""
+
     def __init__(
         self,
         *,
@@ -107,10 +112,11 @@ class RerankResponse(_message.Message):
         usage: _common_pb2.Usage | None = ...,
         timings: _abc.Iterable[_common_pb2.StageTiming] | None = ...,
         document_vectors: _common_pb2.Vectors | None = ...,
+        query: _common_pb2.InputInfo | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["document_vectors", b"document_vectors", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["document_vectors", b"document_vectors", "query", b"query", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_vectors", b"document_vectors", "model", b"model", "results", b"results", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_vectors", b"document_vectors", "model", b"model", "query", b"query", "results", b"results", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
