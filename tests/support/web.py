@@ -67,8 +67,8 @@ class WebServer:
             else:
                 await answer(writer)
             await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the other side has hung up, which is what some tests are about
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the other side has hung up, which is what some tests are about, or the test is over
         finally:
             self._tasks.discard(task)
             writer.close()

@@ -71,8 +71,8 @@ class Fetcher:
     async def open(
         self, url: str, *, field: str, accept: Sequence[str], deadline: Deadline, max_bytes: int | None = None
     ) -> AsyncIterator[Opened]:
-        """The response as it comes in. What goes wrong with the body is raised while it is read; the time that the
-        caller takes in between counts."""
+        """The response as it comes in. What goes wrong with the body is raised while it is read, except that the time
+        is up: that is raised at the end of the context, and the time the caller takes between reads counts."""
         if not self._settings.fetch_enabled:
             raise FailedPrecondition(
                 f"{field}: this service does not fetch URLs; send the content, or set SEARCHMESH_FETCH_ENABLED",
@@ -81,7 +81,7 @@ class Fetcher:
         async with self._slot(deadline):
             timer = asyncio.timeout(deadline.bounded(self._settings.fetch_timeout_s))
             try:
-                async with timer, self._follow(url, accept, max_bytes) as opened:
+                async with timer, self._follow(url, field, accept, max_bytes) as opened:
                     yield opened
             except TimeoutError as error:
                 if not timer.expired():
@@ -89,8 +89,6 @@ class Fetcher:
                 deadline.check()
                 problem = f"was not fetched within {self._settings.fetch_timeout_s:g} s"
                 raise InvalidArgument(field, problem, reason=Reason.TIMEOUT.value) from error
-            except FetchProblem as error:
-                raise InvalidArgument(field, error.problem, reason=error.reason.value) from error
 
     @asynccontextmanager
     async def _slot(self, deadline: Deadline) -> AsyncIterator[None]:
@@ -107,19 +105,26 @@ class Fetcher:
             self._slots.release()
 
     @asynccontextmanager
-    async def _follow(self, text: str, accept: Sequence[str], max_bytes: int | None) -> AsyncIterator[Opened]:
+    async def _follow(
+        self, text: str, field: str, accept: Sequence[str], max_bytes: int | None
+    ) -> AsyncIterator[Opened]:
         """The first response that is not a redirect."""
-        url = self._policy.parse(text)
+        with _problems(field):
+            url = self._policy.parse(text)
         for hop in range(self._settings.fetch_max_redirects + 1):
-            with _problems(hop):
+            behind = "redirects to a URL that " if hop else ""
+            with _problems(field, behind):
                 self._policy.check_url(url)
                 async with self._request(url, accept) as response:
                     headers = Headers(response)
                     if response.status not in _REDIRECTS:
-                        yield self._opened(url, response, headers, accept, max_bytes)
+                        chunks = self._body(response, headers, accept, max_bytes)
+                        yield Opened(str(url), headers.content_type, headers.charset, _telling(chunks, field, behind))
                         return
-            url = _joined(url, headers.location)
-        raise FetchProblem(f"redirects more than {self._settings.fetch_max_redirects} times", Reason.REFUSED)
+            with _problems(field):
+                url = _joined(url, headers.location)
+        problem = f"redirects more than {self._settings.fetch_max_redirects} times"
+        raise InvalidArgument(field, problem, reason=Reason.REFUSED.value)
 
     def _request(self, url: httpx.URL, accept: Sequence[str]) -> AbstractAsyncContextManager[httpcore.Response]:
         idle = self._settings.fetch_idle_timeout_s
@@ -142,14 +147,9 @@ class Fetcher:
             },
         )
 
-    def _opened(
-        self,
-        url: httpx.URL,
-        response: httpcore.Response,
-        headers: Headers,
-        accept: Sequence[str],
-        max_bytes: int | None,
-    ) -> Opened:
+    def _body(
+        self, response: httpcore.Response, headers: Headers, accept: Sequence[str], max_bytes: int | None
+    ) -> AsyncIterator[bytes]:
         if not 200 <= response.status < 300:
             raise FetchProblem(f"answered with status {response.status}", Reason.UNREACHABLE)
         if not accepted(headers.content_type, accept):
@@ -160,10 +160,9 @@ class Fetcher:
         most = min(self._settings.fetch_max_bytes, most_decoded)
         if headers.content_length > most:
             raise body.too_large(most)
-        chunks = body.bounded(
+        return body.bounded(
             response.aiter_stream(), headers.content_encoding, max_bytes=most, max_decoded_bytes=most_decoded
         )
-        return Opened(str(url), headers.content_type, headers.charset, chunks)
 
     async def close(self) -> None:
         """Close idle connections and end the resolver's threads."""
@@ -182,21 +181,25 @@ def _joined(url: httpx.URL, location: str) -> httpx.URL:
 
 
 @contextmanager
-def _problems(hop: int) -> Iterator[None]:
-    """Turns what the HTTP client raises into a FetchProblem, and says so if it happened behind a redirect."""
+def _problems(field: str, behind: str = "") -> Iterator[None]:
+    """Turns what goes wrong into the InvalidArgument that a caller gets; `behind` says if that was after a redirect."""
     try:
-        try:
-            yield
-        except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:
-            raise _network_problem(error) from error
-    except FetchProblem as problem:
-        if hop == 0:
-            raise
-        raise FetchProblem(f"redirects to a URL that {problem.problem}", problem.reason) from problem
+        yield
+    except FetchProblem as error:
+        raise InvalidArgument(field, behind + error.problem, reason=error.reason.value) from error
+    except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:
+        found = _network_problem(error)
+        raise InvalidArgument(field, behind + found.problem, reason=found.reason.value) from error
+
+
+async def _telling(chunks: AsyncIterator[bytes], field: str, behind: str) -> AsyncIterator[bytes]:
+    with _problems(field, behind):
+        async for chunk in chunks:
+            yield chunk
 
 
 def _network_problem(error: Exception) -> FetchProblem:
-    cause = error.__cause__
+    cause = error.args[0] if error.args else None  # httpcore's exceptions hold the one they stand for
     if isinstance(cause, ssl.SSLCertVerificationError):
         return FetchProblem(f"has an invalid certificate: {cause.verify_message}", Reason.UNREACHABLE)
     if isinstance(cause, ssl.SSLError):
@@ -206,5 +209,5 @@ def _network_problem(error: Exception) -> FetchProblem:
     if isinstance(error, httpcore.TimeoutException):
         return FetchProblem("stopped answering", Reason.TIMEOUT)
     if isinstance(error, httpcore.ProtocolError):
-        return FetchProblem("does not speak HTTP as it should", Reason.UNREACHABLE)
+        return FetchProblem("did not answer with whole, valid HTTP", Reason.UNREACHABLE)
     return FetchProblem("closed the connection", Reason.UNREACHABLE)

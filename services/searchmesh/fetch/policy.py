@@ -78,7 +78,7 @@ class Policy:
         if len(text) > _MAX_URL_CHARACTERS:
             raise FetchProblem(f"has more than {_MAX_URL_CHARACTERS} characters", Reason.INVALID)
         try:
-            url = httpx.URL(text)
+            url = httpx.URL(text).copy_with(fragment=None)
         except httpx.InvalidURL as error:
             raise FetchProblem("is not a valid URL", Reason.INVALID) from error
         self.check_url(url)
