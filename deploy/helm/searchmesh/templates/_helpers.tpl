@@ -96,25 +96,32 @@ dns:///{{ include "searchmesh.name" . }}-headless.{{ $root.Release.Namespace }}.
 {{- end }}
 {{- end }}
 
-{{/* (list $ cache|index): environment entry with the URL of a Redis */}}
+{{/* (list $ cache|index): environment with the URL of a Redis; the password of one in the release is put in by Kubernetes */}}
 {{- define "searchmesh.redisUrl" -}}
 {{- $root := index . 0 -}}{{- $which := index . 1 -}}
 {{- $redis := ternary $root.Values.redisCache $root.Values.redisIndex (eq $which "cache") -}}
+{{- $url := $redis.url -}}
+{{- if eq $redis.mode "standalone" }}
+{{- with $redis.existingSecret }}
+- name: {{ upper $which }}_PASSWORD
+  valueFrom:
+    secretKeyRef: {name: {{ . }}, key: password}
+{{- end }}
+{{- $password := ternary (printf ":$(%s_PASSWORD)@" (upper $which)) "" (not (empty $redis.existingSecret)) }}
+{{- $host := printf "%s.%s.svc:6379/0" (include "searchmesh.name" (list $root (printf "redis-%s" $which))) $root.Release.Namespace }}
+{{- $url = printf "redis://%s%s" $password $host }}
+{{- if $root.Values.tls.enabled }}
+{{- $url = printf "rediss://%s%s?ssl_ca_certs=/run/tls/ca.crt&ssl_certfile=/run/tls/tls.crt&ssl_keyfile=/run/tls/tls.key" $password $host }}
+{{- end }}
+{{- end }}
 - name: SEARCHMESH_{{ upper $which }}_URL
-{{- if $redis.existingSecret }}
+{{- if and $redis.existingSecret (eq $redis.mode "external") }}
   valueFrom:
     secretKeyRef: {name: {{ $redis.existingSecret }}, key: url}
-{{- else if eq $redis.mode "standalone" }}
-{{- $host := printf "%s.%s.svc:6379/0" (include "searchmesh.name" (list $root (printf "redis-%s" $which))) $root.Release.Namespace }}
-{{- if $root.Values.tls.enabled }}
-  value: rediss://{{ $host }}?ssl_ca_certs=/run/tls/ca.crt&ssl_certfile=/run/tls/tls.crt&ssl_keyfile=/run/tls/tls.key
-{{- else }}
-  value: redis://{{ $host }}
-{{- end }}
 {{- else if eq $redis.mode "none" }}
   value: ""
 {{- else }}
-  value: {{ required (printf "set redis%s.url or redis%s.existingSecret, or redis%s.mode=standalone for a Redis in the release" (title $which) (title $which) (title $which)) $redis.url }}
+  value: {{ required (printf "set redis%s.url or redis%s.existingSecret, or redis%s.mode=standalone for a Redis in the release" (title $which) (title $which) (title $which)) $url }}
 {{- end }}
 {{- end }}
 
