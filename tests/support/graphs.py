@@ -20,7 +20,7 @@ WIDTH, VALUES, GROUP, MERGED = 32, 24, 8, 4
 class EveryInput(nn.Module):  # type: ignore[misc]
     """Uses every input that a text graph can have, and gives every output."""
 
-    def __init__(self, vocabulary: int = 50, adapters: int = 2) -> None:
+    def __init__(self, vocabulary: int = 400, adapters: int = 2) -> None:
         super().__init__()
         self.words = nn.Embedding(vocabulary, WIDTH)
         self.tasks = nn.Embedding(adapters + 1, WIDTH)
@@ -42,13 +42,18 @@ class EveryInput(nn.Module):  # type: ignore[misc]
         images = picked(image_features.to(words.dtype), image_index.clamp(min=0))
         states = torch.where((image_index >= 0)[:, :, None], images, words) + self.tasks(adapter + 1)
         states = self.mix(states + torch.sin(position_ids.sum(dim=1)[:, :, None].to(words.dtype)))
-        return (
+        outputs = (
             sentence(states, attention_mask, "mean"),
             of_spans(states, spans),
             states.float(),
             picked(states, picks).float(),
             self.score(states[:, 0]).float(),
         )
+        return self.finish(outputs)
+
+    def finish(self, outputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """For tests to spoil them."""
+        return outputs
 
 
 class Patches(nn.Module):  # type: ignore[misc]
@@ -67,7 +72,7 @@ class Patches(nn.Module):  # type: ignore[misc]
 
 def text_graph(module: nn.Module | None = None) -> Graph:
     """All inputs and outputs of text."""
-    sizes = Sizes(vocabulary=50, adapters=2, sentence=2 * WIDTH, token=2 * WIDTH, picked=2 * WIDTH, hidden=WIDTH)
+    sizes = Sizes(vocabulary=400, adapters=2, sentence=2 * WIDTH, token=2 * WIDTH, picked=2 * WIDTH, hidden=WIDTH)
     return Graph((module or EveryInput()).eval(), TEXT_INPUTS, TEXT_OUTPUTS, sizes)
 
 

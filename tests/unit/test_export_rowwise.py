@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 import onnxruntime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-import onnx_ir as ir
 from onnx import TensorProto, helper, numpy_helper
 
 from searchmesh_export.rowwise import quantise

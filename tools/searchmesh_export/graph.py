@@ -44,12 +44,12 @@ def to_onnx(graph: Graph) -> ir.Model:
 
 
 def _check_shapes(model: ir.Model, graph: Graph) -> None:
-    """A module that fixes a free axis while it is traced would serve one shape only."""
-    for tensor, value in zip(graph.takes, model.graph.inputs, strict=True):
-        wanted = tensor.shape(graph.sizes)
-        found = tuple(size if isinstance(size, int) else size.value for size in value.shape or ())
+    """Outputs have the sizes that the family states; tritonserver and the services rely on them."""
+    for tensor, value in zip(graph.gives, model.graph.outputs, strict=True):
+        wanted = [axis if isinstance(axis, int) else None for axis in tensor.shape(graph.sizes)]
+        found = [axis if isinstance(axis, int) else None for axis in value.shape or ()]
         if found != wanted:
-            raise Internal(f"{tensor.name} is {list(found)} in the graph and {list(wanted)} in the table")
+            raise Internal(f"{tensor.name} is {value.shape} in the graph, not {list(tensor.shape(graph.sizes))}")
 
 
 def _forget_origin(model: ir.Model) -> None:
