@@ -48,15 +48,17 @@ def _service(tmp_path: Path, **env: str) -> Iterator[tuple[subprocess.Popen[str]
         process.communicate()
 
 
-def _health(port: int) -> int:
+def _health(port: int, service: str = "") -> int:
+    request = health_pb2.HealthCheckRequest(service=service)
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        return int(health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5).status)
+        return int(health_pb2_grpc.HealthStub(channel).Check(request, timeout=5).status)
 
 
 def test_without_a_backend_it_is_alive_and_not_ready(tmp_path: Path) -> None:
     with _service(tmp_path) as (_, port):
         assert _health(port) == health_pb2.HealthCheckResponse.NOT_SERVING
         assert _health(port + 100) == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert _health(port + 100, "live") == health_pb2.HealthCheckResponse.SERVING
 
 
 def test_prometheus_finds_the_metrics(tmp_path: Path) -> None:

@@ -56,6 +56,8 @@ class PoolMetrics:
     def __init__(self, pool: str, lanes: Mapping[Lane, LaneQueue[Any]]) -> None:
         _pools[pool] = lanes
         self._pool = {"pool": pool}
+        # A counter that begins with its first items has no rate for them.
+        _items_offered.add(0, self._pool)
         self._lane = {lane: {"pool": pool, "lane": lane.value} for lane in Lane}
 
     def offered(self, rows: int, padded_tokens: int) -> None:

@@ -41,6 +41,10 @@ log = logging.getLogger(__name__)
 
 S = TypeVar("S", bound=ServiceSettings)
 
+LIVE = "live"
+"""Name in grpc.health.v1 that serves as long as the event loop answers: for liveness probes, which must not restart a
+process because it warms up or drains."""
+
 
 @dataclass(frozen=True)
 class Service:
@@ -117,6 +121,7 @@ async def serve(settings: ServiceSettings, service: Service, stop: asyncio.Event
         for name in ("", *names):
             await health_servicer.set(name, states.SERVING if serving else states.NOT_SERVING)
 
+    await health_servicer.set(LIVE, health_pb2.HealthCheckResponse.SERVING)
     await announce(False)
     await server.start()
     await probes.start()
