@@ -2,10 +2,11 @@
 
 from searchmesh.encoding.encoder import NO_TASK, Encoder
 from searchmesh.encoding.encoders import Encoders
+from searchmesh.encoding.image_reader import ImageReader
 from searchmesh.encoding.pool import Context
 from searchmesh.encoding.rows import Output, Pictures, Row, Vectors
 from searchmesh.encoding.settings import EncodingSettings
-from searchmesh.encoding.vision import Prepared, Tiles, Vision
+from searchmesh.encoding.vision import Prepared, Seen, Tiles, Vision
 
 __all__ = [
     "NO_TASK",
@@ -13,10 +14,12 @@ __all__ = [
     "Encoder",
     "Encoders",
     "EncodingSettings",
+    "ImageReader",
     "Output",
     "Pictures",
     "Prepared",
     "Row",
+    "Seen",
     "Tiles",
     "Vectors",
     "Vision",

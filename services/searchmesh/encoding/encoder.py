@@ -14,7 +14,7 @@ from searchmesh.encoding.pool import Context, Pool
 from searchmesh.encoding.rows import Output, Row, Vectors, tensors
 from searchmesh.encoding.settings import EncodingSettings
 from searchmesh.encoding.token_vectors import TokenVectors
-from searchmesh.encoding.vision import Prepared, Tiles, Vision
+from searchmesh.encoding.vision import Prepared, Seen, Tiles, Vision
 from searchmesh.runtime.deadlines import Deadline
 from searchmesh.runtime.errors import FailedPrecondition
 from searchmesh.text import Chunk, Chunking, Tokenizer, Truncation
@@ -56,11 +56,13 @@ class Encoder:
         task: Task = NO_TASK,
         truncation: Truncation,
         field: Callable[[int], str],
+        admit: Callable[[int], None] = lambda _: None,
     ) -> list[Entry]:
         """The vectors of each text, in order; `Output.SENTENCE` or `Output.TOKENS`.
 
-        `field` names the text at a position in an InvalidArgument. Raises InvalidArgument (too long, with
-        `Truncation.REFUSE`) and what `Pool.run` raises.
+        `field` names the text at a position in an InvalidArgument; `admit` may refuse, by raising, the tokens of all
+        texts before the model reads them. Raises InvalidArgument (too long, with `Truncation.REFUSE`) and what
+        `Pool.run` raises.
         """
         rules = self._token_vectors if output is Output.TOKENS else None
         limit = rules.room(task.role, self.model.max_tokens) if rules else self.model.max_tokens
@@ -71,6 +73,7 @@ class Encoder:
                 texts, max_tokens=limit, truncation=truncation, prompt=task.prefix, field=field
             )
         ids = [rules.prepared(text.ids, task.role) if rules else text.ids for text in tokenized]
+        admit(sum(map(len, ids)))
         rows = [Row(own, output, self._adapter(task)) for own in ids]
         vectors = await self.run(rows, context)
         if rules:
@@ -113,14 +116,19 @@ class Encoder:
         """The vectors of each image, in order; `Output.SENTENCE` or `Output.TOKENS`. Raises what `Pool.run` raises."""
         if self.vision is None:
             raise FailedPrecondition(f"{self.card.name} reads no images")
-        seen = await self.vision.look(images, context)
+        found = await self.vision.look(images, context)
         if self.vision.embeds:
-            return [Entry(vectors, image.tokens) for vectors, image in zip(seen, images, strict=True)]
-        rows = [
-            self.vision.row(image, features, output, self._adapter(task))
-            for image, features in zip(images, seen, strict=True)
-            if isinstance(image, Tiles)
-        ]
+            return [Entry(vectors, image.tokens) for vectors, image in zip(found, images, strict=True)]
+        seen = [image.seen(features) for image, features in zip(images, found, strict=True) if isinstance(image, Tiles)]
+        return await self.encode_seen(seen, output, context, task=task)
+
+    async def encode_seen(
+        self, images: Sequence[Seen], output: Output, context: Context, *, task: Task = NO_TASK
+    ) -> list[Entry]:
+        """The same of images that the vision graph has seen before."""
+        if self.vision is None:
+            raise FailedPrecondition(f"{self.card.name} reads no images")
+        rows = [self.vision.row(image, output, self._adapter(task)) for image in images]
         vectors = await self.run(rows, context)
         return [Entry(found, row.tokens) for found, row in zip(vectors, rows, strict=True)]
 

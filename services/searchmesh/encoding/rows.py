@@ -41,12 +41,18 @@ class Output(Enum):
 class Pictures:
     """The images of one row."""
 
-    features: Vectors
-    """[tokens, hidden], what the vision graph made of all images, one below the other."""
+    features: Sequence[Vectors]
+    """[tokens, hidden] of each image: what the vision graph made of it."""
     index: NDArray[np.int64]
-    """[length]: the feature that takes the place of the row's token, -1 for a token of text."""
+    """[length]: the feature that takes the place of the row's token, counted over all images; -1 for a token of
+    text."""
     positions: NDArray[np.int64]
     """[3, length]: temporal, height and width of each token (M-RoPE)."""
+
+    @property
+    def count(self) -> int:
+        """Features of all images."""
+        return sum(map(len, self.features))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,7 @@ class Row:
     @property
     def kind(self) -> Hashable:
         """Rows of one output share a batch, if what differs in number among them is padded to the same size."""
-        features = len(self.pictures.features) if self.pictures else 0
+        features = self.pictures.count if self.pictures else 0
         return self.output, _step(len(self.spans)), _step(len(self.picks)), _step(features)
 
     def cut(self, result: Vectors) -> Vectors:
@@ -147,11 +153,12 @@ def _position_ids(batch: Batch[Row], _: int) -> Tensor:
 
 
 def _image_features(batch: Batch[Row], hidden_size: int) -> Tensor:
-    most = max(1, *(_step(len(row.pictures.features)) if row.pictures else 0 for row in batch.items))
+    most = max(1, *(_step(row.pictures.count) if row.pictures else 0 for row in batch.items))
     features = np.zeros((batch.padded_rows, most, hidden_size), dtype=np.float32)
     for position, row in enumerate(batch.items):
         if row.pictures:
-            features[position, : len(row.pictures.features)] = row.pictures.features
+            # Joined here and not before: many rows may share an image.
+            features[position, : row.pictures.count] = np.concatenate(row.pictures.features)
     return features
 
 

@@ -67,6 +67,24 @@ class Tiles:
         """See `Input`: a feature per image token, in reading order."""
         return result[self.patches.order]
 
+    def seen(self, features: Vectors) -> Seen:
+        """What is left of the image when the vision graph has made `features` of it."""
+        return Seen(features, self.patches.grid)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An image of any size as a text graph reads it."""
+
+    features: Vectors
+    """[tokens, hidden], in reading order."""
+    grid: tuple[int, int]
+    """Rows and columns in tokens."""
+
+    @property
+    def tokens(self) -> int:
+        return len(self.features)
+
 
 Prepared = Pixels | Tiles
 
@@ -110,29 +128,27 @@ class Vision:
         """Per image its vector [1, dimensions] (`embeds`) or its features [tokens, hidden]. Raises as `Pool.run`."""
         return await self._pool.run(images, context)
 
-    def sequence(
-        self, parts: Sequence[Sequence[int] | Tiles], features: Sequence[Vectors]
-    ) -> tuple[list[int], Pictures]:
+    def sequence(self, parts: Sequence[Sequence[int] | Seen]) -> tuple[list[int], Pictures]:
         """The ids of a text with images in it, and what the images put in the places of theirs.
 
-        `parts` are ids of text and images in order, `features` those of the images.
+        `parts` are ids of text and images (at least one) in order.
         """
         ids: list[int] = []
         for part in parts:
-            if isinstance(part, Tiles):
-                ids += [self.token] * len(part.patches.order)
+            if isinstance(part, Seen):
+                ids += [self.token] * part.tokens
             else:
                 # A text that spells the token out must not pass for an image.
                 ids += [token for token in part if token != self.token]
-        grids = [part.patches.grid for part in parts if isinstance(part, Tiles)]
-        stacked = np.concatenate(features)
-        index = image_index(ids, self.token, [np.arange(len(stacked))])
-        return ids, Pictures(stacked, index, mrope_positions(ids, self.token, grids))
+        images = [part for part in parts if isinstance(part, Seen)]
+        features = [image.features for image in images]
+        index = image_index(ids, self.token, [np.arange(sum(map(len, features)))])
+        return ids, Pictures(features, index, mrope_positions(ids, self.token, [image.grid for image in images]))
 
-    def row(self, image: Tiles, features: Vectors, output: Output, adapter: int) -> Row:
+    def row(self, image: Seen, output: Output, adapter: int) -> Row:
         """An image that is embedded alone, with the card's prompt around it."""
         before, after = self._prompt
-        ids, pictures = self.sequence([before, image, after], [features])
+        ids, pictures = self.sequence([before, image, after])
         first, last = (self._id(token) for token in self._card.span or ())
         spans = [(ids.index(first), len(ids) - ids[::-1].index(last))]
         return Row(ids, output, adapter, spans=spans, pictures=pictures)

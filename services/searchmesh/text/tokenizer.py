@@ -40,6 +40,15 @@ class Tokenized:
 
 
 @dataclass(frozen=True, slots=True)
+class Shortened:
+    """A text of a limited number of tokens: the whole, its beginning or its end."""
+
+    text: str
+    tokens: int
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Chunked:
     """Token ids of a whole text with special tokens and prompt, and its chunks in terms of these ids."""
 
@@ -74,6 +83,12 @@ class Tokenizer:
         """Their sum."""
         return sum(self.around)
 
+    @property
+    def special_words(self) -> list[str]:
+        """The special tokens as a text spells them."""
+        added = self._tokenizer.get_added_tokens_decoder().values()
+        return [token.content for token in added if token.special]
+
     def id_of(self, token: str) -> int | None:
         """The id of a token of the vocabulary."""
         found: int | None = self._tokenizer.token_to_id(token)
@@ -102,6 +117,16 @@ class Tokenizer:
         InvalidArgument, naming the input, its tokens and the limit, if a text is longer and `truncation` is REFUSE.
         """
         return await self._off_loop(texts, self._tokenize, texts, max_tokens, truncation, prompt, field)
+
+    async def shortened(
+        self, texts: Sequence[str], *, max_tokens: int, truncation: Truncation, field: Callable[[int], str]
+    ) -> list[Shortened]:
+        """Each text, cut so that it has at most `max_tokens` (≥ 1) tokens of its own: for a text that will be part of
+        another.
+
+        Raises InvalidArgument, as `tokenize` does, if a text is longer and `truncation` is REFUSE.
+        """
+        return await self._off_loop(texts, self._shortened, texts, max_tokens, truncation, field)
 
     async def chunked(
         self,
@@ -138,12 +163,35 @@ class Tokenizer:
             over = len(ids) > room
             if over:
                 if truncation is Truncation.REFUSE:
-                    raise self._too_long(field(position), len(ids), max_tokens, "shorten it or set truncation")
+                    raise _too_long(
+                        field(position), len(ids) + self.special_tokens, max_tokens, "shorten it or set truncation"
+                    )
                 if truncation is Truncation.END:
                     ids = ids[:room]
                 else:
                     ids = ids[:prompt_tokens] + ids[len(ids) - (room - prompt_tokens) :]
             made.append(Tokenized([*self._before, *ids, *self._after], over))
+        return made
+
+    def _shortened(
+        self, texts: Sequence[str], max_tokens: int, truncation: Truncation, field: Callable[[int], str]
+    ) -> list[Shortened]:
+        made = []
+        for position, encoding in enumerate(self._tokenizer.encode_batch(list(texts), add_special_tokens=False)):
+            text, tokens = texts[position], len(encoding.ids)
+            if tokens <= max_tokens:
+                made.append(Shortened(text, tokens, False))
+                continue
+            if truncation is Truncation.REFUSE:
+                raise _too_long(field(position), tokens, max_tokens, "shorten it or set truncation")
+            # A character of which one token has the first bytes and the next one the others is left out.
+            if truncation is Truncation.END:
+                last, following = encoding.offsets[max_tokens - 1 : max_tokens + 1]
+                text = text[: min(last[1], following[0])]
+            else:
+                before, first = encoding.offsets[tokens - max_tokens - 1 : tokens - max_tokens + 1]
+                text = text[max(before[1], first[0]) :]
+            made.append(Shortened(text, max_tokens, True))
         return made
 
     def _chunked(
@@ -152,8 +200,8 @@ class Tokenizer:
         made = []
         prompted = [prompt + text for text in texts]
         for position, encoding in enumerate(self._tokenizer.encode_batch(prompted, add_special_tokens=False)):
-            if len(encoding.ids) + self.special_tokens > max_tokens:
-                raise self._too_long(field(position), len(encoding.ids), max_tokens, "chunks need the whole of it")
+            if (tokens := len(encoding.ids) + self.special_tokens) > max_tokens:
+                raise _too_long(field(position), tokens, max_tokens, "chunks need the whole of it")
             # Offsets count the prompt; a token that is partly prompt belongs to the text's first chunk all the same.
             offsets = [(start - len(prompt), end - len(prompt)) for start, end in encoding.offsets]
             skipped = sum(end <= 0 for _, end in offsets)
@@ -169,13 +217,10 @@ class Tokenizer:
         moved[-1] = replace(moved[-1], last=moved[-1].last + len(self._after))
         return moved
 
-    def _too_long(self, field: str, tokens: int, limit: int, advice: str) -> InvalidArgument:
-        return InvalidArgument(
-            field,
-            f"has {tokens + self.special_tokens} tokens, the limit is {limit}; {advice}",
-            reason="INPUT_TOO_LONG",
-        )
-
     def close(self) -> None:
         """End the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _too_long(field: str, tokens: int, limit: int, advice: str) -> InvalidArgument:
+    return InvalidArgument(field, f"has {tokens} tokens, the limit is {limit}; {advice}", reason="INPUT_TOO_LONG")
