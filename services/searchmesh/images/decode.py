@@ -58,10 +58,9 @@ def decode(data: bytes, *, field: str, limits: ImageLimits) -> Image.Image:
 
 
 def probe(data: bytes, *, field: str, limits: ImageLimits) -> tuple[int, int]:
-    """Width and height that `decode` will return, from the header alone. Raises as `decode` does."""
-    image = _open(data, field, limits)
-    width, height = image.size
-    return (height, width) if _orientation(image) >= 5 else (width, height)
+    """Width and height as the header has them; an orientation, which may swap them, makes no difference to the number
+    of tokens. Raises as `decode` does, except for what is wrong with the pixels."""
+    return _open(data, field, limits).size
 
 
 def _open(data: bytes, field: str, limits: ImageLimits) -> ImageFile.ImageFile:
@@ -79,6 +78,9 @@ def _open(data: bytes, field: str, limits: ImageLimits) -> ImageFile.ImageFile:
         _check_size(_webp_size(data, field), field, limits)
     try:
         image = plugin(BytesIO(data))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        # Of the GIF plugin, for a first frame larger than the screen it is to be shown on.
+        raise InvalidArgument(field, "has a frame of too many pixels", reason="IMAGE_TOO_LARGE") from error
     except Exception as error:
         # The plugins raise whatever their parsers stumble on, from struct.error to SyntaxError.
         raise _broken(field) from error

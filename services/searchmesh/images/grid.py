@@ -43,6 +43,14 @@ class Grid:
         """Side in pixels of what becomes one token."""
         return self.patch * self.merge
 
+    @property
+    def most_slots(self) -> int:
+        """Slots that an image of `max_pixels` takes at most: with windows a strip of one row takes most, because each
+        of its windows is filled to one part in `window` only."""
+        tokens = self.max_pixels // self.tile**2
+        groups = tokens if self.window is None else math.ceil(tokens / self.window) * self.window**2
+        return groups * self.merge**2
+
     def fit(self, width: int, height: int, field: str) -> tuple[int, int]:
         """(rows, columns) in tokens of an image of that size, after it is scaled to whole tiles between `min_pixels`
         and `max_pixels` with about the same aspect.
