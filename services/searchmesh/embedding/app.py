@@ -15,7 +15,7 @@ from searchmesh.encoding.models import ModelsServicer
 from searchmesh.fetch import Fetcher
 from searchmesh.images import ImageLoader
 from searchmesh.runtime.server import Service
-from searchmesh.triton import TritonBackend
+from searchmesh.triton import TritonPools
 from searchmesh.v1 import embedding_pb2, models_pb2
 
 
@@ -26,7 +26,7 @@ def _serves(model: ExportedModel) -> bool:
 @asynccontextmanager
 async def build(settings: EmbeddingSettings) -> AsyncIterator[Service]:
     """The service; on exit its connections are closed."""
-    backend = TritonBackend(settings.triton_url)
+    backend = TritonPools(settings.triton_url, settings.triton_routes)
     encoders = Encoders(settings, backend, _serves)
     cache = (
         RowCache(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic_settings import NoDecode
 
 from searchmesh.batching import Limits
 from searchmesh.images import ImageSettings
+from searchmesh.triton import parse_routes
 
 
 class EncodingSettings(ImageSettings):
@@ -15,6 +18,9 @@ class EncodingSettings(ImageSettings):
 
     triton_url: str = "127.0.0.1:8001"
     """gRPC address of tritonserver."""
+
+    triton_routes: Annotated[dict[str, str], NoDecode, BeforeValidator(parse_routes)] = Field(default_factory=dict)
+    """Models that another tritonserver has, as ``model=address``, separated by commas."""
 
     model_repository: Path = Path("repository")
     """Folder of exported models; services read cards and tokenizers from it, Triton reads the graphs."""

@@ -14,7 +14,7 @@ from searchmesh.reranker.servicer import RerankerServicer
 from searchmesh.reranker.settings import RerankerSettings
 from searchmesh.runtime.errors import Internal
 from searchmesh.runtime.server import Service
-from searchmesh.triton import TritonBackend
+from searchmesh.triton import TritonPools
 from searchmesh.v1 import models_pb2, reranker_pb2
 
 _SCORERS = {"late_interaction": LateInteraction}
@@ -35,7 +35,7 @@ def _scorer(encoder: Encoder) -> Scorer:
 @asynccontextmanager
 async def build(settings: RerankerSettings) -> AsyncIterator[Service]:
     """The service; on exit its connections are closed."""
-    backend = TritonBackend(settings.triton_url)
+    backend = TritonPools(settings.triton_url, settings.triton_routes)
     encoders = Encoders(settings, backend, _serves)
     try:
         yield Service(

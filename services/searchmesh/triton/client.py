@@ -22,6 +22,7 @@ from searchmesh.runtime.errors import (
     SearchmeshError,
 )
 from searchmesh.runtime.telemetry import inject, span
+from searchmesh.runtime.tls import Tls
 from searchmesh.triton.backend import Priority, Tensor, Tensors
 
 _DTYPES = {
@@ -40,9 +41,9 @@ _BACKOFF_S = 0.05
 class TritonBackend:
     """`Backend` on a tritonserver at ``host:port``."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, tls: Tls | None = None) -> None:
         # Retries are made here and not by the channel: Triton says UNAVAILABLE for a full queue, too.
-        self._channel = connect(url, retry=False)
+        self._channel = connect(url, tls=tls, retry=False)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._ids = count(1)
 
