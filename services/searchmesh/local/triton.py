@@ -6,6 +6,7 @@ import os
 from functools import partial
 from pathlib import Path
 
+from searchmesh.catalog.repository import VISION
 from searchmesh.local import binaries, probes
 from searchmesh.local.child import Child
 from searchmesh.local.guard import shared_memory_prefix
@@ -55,7 +56,10 @@ def triton(settings: MeshSettings, run: str) -> Child:
 
 
 def served_models(settings: MeshSettings) -> tuple[str, ...]:
-    """The models that the settings name, or all of the repository. Raises FailedPrecondition, saying what to run."""
+    """The models that the settings name, each with its graph of images, or all of the repository.
+
+    Raises FailedPrecondition, saying what to run.
+    """
     repository = settings.folder.repository
     present = tuple(sorted(file.parent.name for file in repository.glob("[!.]*/config.pbtxt")))
     wanted = settings.models or present or (settings.default_model,)
@@ -65,7 +69,7 @@ def served_models(settings: MeshSettings) -> tuple[str, ...]:
             f"run: searchmesh models export {missing[0]}",
             reason="MODEL_NOT_EXPORTED",
         )
-    return wanted
+    return tuple(dict.fromkeys(name for model in wanted for name in (model, model + VISION) if name in present))
 
 
 def _link_backend(folder: Path) -> None:
