@@ -30,8 +30,8 @@ class AsyncClient:
             result = await client.search("docs", "how do I compress a file")
 
     Targets are ``host:port`` or ``dns:///name:port``; those not given come from SEARCHMESH_ROUTER_TARGET,
-    SEARCHMESH_EMBEDDING_TARGET and SEARCHMESH_RERANKER_TARGET, else they are the local mesh's ports. Connections open
-    at first use.
+    SEARCHMESH_EMBEDDING_TARGET and SEARCHMESH_RERANKER_TARGET, else they are the local mesh's ports. `api_key` is
+    SEARCHMESH_API_KEY unless it is given; with SEARCHMESH_TLS_CA the connections are encrypted. They open at first use.
 
     Every method raises an error of the tree in `searchmesh.runtime.errors`. A call ends within its `timeout_s`, the
     client's unless it is given, retries included: UNAVAILABLE is retried at once, a shed call after the delay that
@@ -44,12 +44,16 @@ class AsyncClient:
         embedding: str | None = None,
         reranker: str | None = None,
         timeout_s: float = 30.0,
+        *,
+        api_key: str | None = None,
     ) -> None:
         settings = ClientSettings()
         self._connections = Connections(
             router or settings.router_target,
             embedding or settings.embedding_target,
             reranker or settings.reranker_target,
+            tls=settings.tls,
+            api_key=api_key or settings.api_key.get_secret_value(),
         )
         self._unary = Unary(timeout_s, RetryBudget())
 

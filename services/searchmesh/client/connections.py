@@ -11,6 +11,7 @@ import grpc.aio
 from searchmesh.client.models import ServiceName
 from searchmesh.runtime.channels import connect
 from searchmesh.runtime.errors import FailedPrecondition, InvalidArgument
+from searchmesh.runtime.tls import Tls
 from searchmesh.v1.embedding_pb2_grpc import EmbeddingStub
 from searchmesh.v1.models_pb2_grpc import ModelsStub
 from searchmesh.v1.reranker_pb2_grpc import RerankerStub
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
 class Connections:
     """One channel a service. A channel belongs to the event loop that is running when it is first used."""
 
-    def __init__(self, router: str, embedding: str, reranker: str) -> None:
+    def __init__(self, router: str, embedding: str, reranker: str, *, tls: Tls | None, api_key: str) -> None:
         self._targets: dict[str, str] = {"router": router, "embedding": embedding, "reranker": reranker}
+        self._tls = tls
+        self._api_key = api_key
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._closed = False
 
@@ -37,7 +40,7 @@ class Connections:
         if service not in self._targets:
             raise InvalidArgument("service", f"must be one of {', '.join(self._targets)}; got {service!r}")
         if service not in self._channels:
-            self._channels[service] = connect(self._targets[service])
+            self._channels[service] = connect(self._targets[service], tls=self._tls, api_key=self._api_key)
         return self._channels[service]
 
     @cached_property

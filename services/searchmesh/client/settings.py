@@ -1,8 +1,13 @@
-"""Where the services are, unless the caller says it."""
+"""Where the services are and how to reach them, unless the caller says it."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from searchmesh.runtime.tls import Tls
 
 
 class ClientSettings(BaseSettings):
@@ -20,3 +25,20 @@ class ClientSettings(BaseSettings):
 
     reranker_target: str = "127.0.0.1:7102"
     """The reranking service."""
+
+    api_key: SecretStr = SecretStr("")
+    """API key, for services that want one."""
+
+    tls_ca: Path | None = None
+    """PEM file with what the services' certificates must be signed by; None: plaintext."""
+
+    tls_cert: Path | None = None
+    """PEM file with the client's own certificate chain, for services that want one."""
+
+    tls_key: Path | None = None
+    """PEM file with its key."""
+
+    @property
+    def tls(self) -> Tls | None:
+        """None: plaintext."""
+        return Tls(self.tls_cert, self.tls_key, self.tls_ca) if self.tls_ca else None

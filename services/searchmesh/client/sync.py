@@ -65,8 +65,10 @@ class Client:
         embedding: str | None = None,
         reranker: str | None = None,
         timeout_s: float = 30.0,
+        *,
+        api_key: str | None = None,
     ) -> None:
-        self._client = AsyncClient(router, embedding, reranker, timeout_s)
+        self._client = AsyncClient(router, embedding, reranker, timeout_s, api_key=api_key)
         self._bridge = Bridge()
 
     def __enter__(self) -> Self:

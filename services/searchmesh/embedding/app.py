@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from searchmesh.cache import RowCache
 from searchmesh.catalog import ExportedModel
@@ -15,7 +16,7 @@ from searchmesh.encoding.models import ModelsServicer
 from searchmesh.fetch import Fetcher
 from searchmesh.images import ImageLoader
 from searchmesh.runtime.server import Service
-from searchmesh.triton import TritonPools
+from searchmesh.triton import TritonBackend, TritonPools
 from searchmesh.v1 import embedding_pb2, models_pb2
 
 
@@ -26,7 +27,7 @@ def _serves(model: ExportedModel) -> bool:
 @asynccontextmanager
 async def build(settings: EmbeddingSettings) -> AsyncIterator[Service]:
     """The service; on exit its connections are closed."""
-    backend = TritonPools(settings.triton_url, settings.triton_routes)
+    backend = TritonPools(settings.triton_url, settings.triton_routes, partial(TritonBackend, tls=settings.tls))
     encoders = Encoders(settings, backend, _serves)
     cache = (
         RowCache(

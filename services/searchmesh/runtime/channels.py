@@ -7,6 +7,9 @@ import json
 import grpc
 import grpc.aio
 
+from searchmesh.runtime.renewing import RenewingChannel
+from searchmesh.runtime.tls import Tls
+
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """Largest message a client takes or sends; servers have their own, lower limits."""
 
@@ -49,6 +52,21 @@ def channel_options(*, keepalive_s: float = 30.0, retry: bool = True) -> list[tu
     ]
 
 
-def connect(target: str, *, keepalive_s: float = 30.0, retry: bool = True) -> grpc.aio.Channel:
-    """A plaintext channel to `target` (``host:port`` or ``dns:///name:port``). Connects lazily."""
-    return grpc.aio.insecure_channel(target, options=channel_options(keepalive_s=keepalive_s, retry=retry))
+def connect(
+    target: str, *, tls: Tls | None = None, api_key: str = "", keepalive_s: float = 30.0, retry: bool = True
+) -> grpc.aio.Channel:
+    """A channel to `target` (``host:port`` or ``dns:///name:port``), plaintext without `tls`. Connects lazily.
+
+    Raises FailedPrecondition if a certificate cannot be read.
+    """
+    options = channel_options(keepalive_s=keepalive_s, retry=retry)
+
+    def make() -> grpc.aio.Channel:
+        if tls is None:
+            return grpc.aio.insecure_channel(target, options=options)
+        return grpc.aio.secure_channel(target, tls.channel_credentials(), options=options)
+
+    if tls is None and not api_key:
+        return make()
+    metadata = (("authorization", f"Bearer {api_key}"),) if api_key else ()
+    return RenewingChannel(make, tls.version if tls else tuple, metadata)

@@ -4,6 +4,7 @@
 
     SearchmeshError
     ├── InvalidArgument        INVALID_ARGUMENT      the request is wrong; names the field and the limit
+    ├── Unauthenticated        UNAUTHENTICATED       no API key, or none that is known
     ├── NotFound               NOT_FOUND             a named thing does not exist
     ├── AlreadyExists          ALREADY_EXISTS        a named thing exists with other content
     ├── FailedPrecondition     FAILED_PRECONDITION   the system's state forbids it; says how to change that
@@ -68,6 +69,13 @@ class InvalidArgument(SearchmeshError):
     def details(self) -> list[error_details_pb2.BadRequest | error_details_pb2.RetryInfo]:
         violation = error_details_pb2.BadRequest.FieldViolation(field=self.field, description=self.problem)
         return [error_details_pb2.BadRequest(field_violations=[violation])]
+
+
+class Unauthenticated(SearchmeshError):
+    """The caller shows no API key that is known."""
+
+    code = grpc.StatusCode.UNAUTHENTICATED
+    reason = "UNAUTHENTICATED"
 
 
 class NotFound(SearchmeshError):
@@ -172,8 +180,8 @@ def to_status(error: SearchmeshError) -> status_pb2.Status:
 _BY_CODE: dict[grpc.StatusCode, type[SearchmeshError]] = {
     kind.code: kind
     for kind in (
-        NotFound, AlreadyExists, FailedPrecondition, Overloaded, Unavailable, DeadlineExceeded, Cancelled,
-        Unimplemented, Internal,
+        Unauthenticated, NotFound, AlreadyExists, FailedPrecondition, Overloaded, Unavailable, DeadlineExceeded,
+        Cancelled, Unimplemented, Internal,
     )
 }  # fmt: skip
 

@@ -25,6 +25,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from opentelemetry.metrics import Observation
 
+from searchmesh.runtime.auth import ApiKeys
 from searchmesh.runtime.deadlines import Deadline
 from searchmesh.runtime.errors import (
     STATUS_DETAILS,
@@ -79,8 +80,9 @@ class Gate:
 class Rpc:
     """Makes gRPC handlers of servicers. One per server process."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, keys: ApiKeys | None = None) -> None:
         self._gate = gate
+        self._keys = keys
         instruments = meter()
         self._duration = instruments.create_histogram(
             "grpc_server_duration",
@@ -142,6 +144,8 @@ class Rpc:
         start = time.perf_counter()
         code = grpc.StatusCode.OK
         try:
+            if self._keys is not None:
+                self._keys.check(context.invocation_metadata() or ())
             with self._gate.enter(needs_ready=needs_ready), server_span(method, context.invocation_metadata()):
                 call = Call(Deadline.after(context.time_remaining()))
                 call.deadline.check()

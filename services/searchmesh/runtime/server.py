@@ -27,6 +27,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from searchmesh.runtime import workers
+from searchmesh.runtime.auth import ApiKeys
 from searchmesh.runtime.errors import FailedPrecondition, SearchmeshError
 from searchmesh.runtime.rpc import Gate, Rpc
 from searchmesh.runtime.settings import ServiceSettings, shown
@@ -100,7 +101,7 @@ async def _run(name: str, settings: S, build: Callable[[S], AbstractAsyncContext
 async def serve(settings: ServiceSettings, service: Service, stop: asyncio.Event) -> None:
     """Serve until `stop` is set, then drain. Raises FailedPrecondition if a port cannot be listened on."""
     gate = Gate(settings.max_in_flight)
-    rpc = Rpc(gate)
+    rpc = Rpc(gate, ApiKeys(settings.api_keys_file) if settings.api_keys_file else None)
     health_servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
     names = [descriptor.full_name for descriptor in service.servicers]
     server = _grpc_server(settings)
@@ -110,7 +111,7 @@ async def serve(settings: ServiceSettings, service: Service, stop: asyncio.Event
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
     with _listening(settings.host, settings.port):
-        server.add_insecure_port(f"{settings.host}:{settings.port}")
+        _add_port(server, settings)
     probes = _grpc_server(settings)
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, probes)
     with _listening(settings.host, settings.health_port):
@@ -138,6 +139,15 @@ async def serve(settings: ServiceSettings, service: Service, stop: asyncio.Event
     finally:
         await server.stop(settings.drain_grace_s)
         await probes.stop(0)
+
+
+def _add_port(server: grpc.aio.Server, settings: ServiceSettings) -> None:
+    address = f"{settings.host}:{settings.port}"
+    if settings.tls is None:
+        server.add_insecure_port(address)
+    else:
+        credentials = settings.tls.server_credentials(require_client=settings.tls_client_auth)
+        server.add_secure_port(address, credentials)
 
 
 @contextmanager

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from searchmesh.runtime.tls import Tls
 
 _PASSWORD_IN_URL = re.compile(r"(?<=://)([^/@\s]*):([^/@\s]*)@")
 
@@ -55,6 +58,22 @@ class ServiceSettings(BaseSettings):
     drain_grace_s: float = Field(default=30.0, gt=0)
     """Time that accepted calls have to finish after that."""
 
+    tls_cert: Path | None = None
+    """PEM file with this process's certificate chain, for its gRPC port and for its calls to other parts. The health
+    port stays plaintext. Files are read again when they change."""
+
+    tls_key: Path | None = None
+    """PEM file with its key."""
+
+    tls_ca: Path | None = None
+    """PEM file with what the other parts' certificates must be signed by, and those of callers."""
+
+    tls_client_auth: bool = True
+    """Callers must show a certificate. False where callers from outside come without one, and with an API key."""
+
+    api_keys_file: Path | None = None
+    """File of API keys, one a line; callers must send one of them. None: callers need no key."""
+
     otlp_endpoint: str = ""
     """OTLP/HTTP collector, such as ``http://collector:4318``. Empty: no traces."""
 
@@ -63,6 +82,17 @@ class ServiceSettings(BaseSettings):
 
     log_level: str = "INFO"
     """DEBUG, INFO, WARNING or ERROR."""
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if len({file is None for file in (self.tls_cert, self.tls_key, self.tls_ca)}) > 1:
+            raise ValueError("tls_cert, tls_key and tls_ca go together")
+        return self
+
+    @property
+    def tls(self) -> Tls | None:
+        """The certificates of this process; None: plaintext."""
+        return Tls(self.tls_cert, self.tls_key, self.tls_ca) if self.tls_cert else None
 
     @property
     def health_port(self) -> int:
