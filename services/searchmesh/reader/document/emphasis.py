@@ -1,0 +1,96 @@
+"""Marks of a line as Markdown's delimiters, where Markdown would read them as such."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from searchmesh.reader.document.blocks import Inline, Mark, Text
+
+_DELIMITERS = {Mark.STRIKE: "~~", Mark.STRONG: "**", Mark.EMPHASIS: "*"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    piece: Inline
+    marks: Mark
+    """Of those that have delimiters."""
+    written: str
+    """The piece in Markdown, without delimiters."""
+
+
+def with_delimiters(pieces: Sequence[Inline], write: Callable[[Inline], str]) -> str:
+    """The pieces as `write` writes each, with delimiters around those that are marked.
+
+    A mark that CommonMark would not read as one, such as strong quotes that touch a letter, is left out.
+    """
+    spans = _spans(pieces, write)
+    out: list[str] = []
+    opened: list[Mark] = []
+    for position, span in enumerate(spans):
+        if any(mark not in span.marks for mark in opened):
+            while opened and any(mark not in span.marks for mark in opened):
+                out.append(_DELIMITERS[opened.pop()])
+        wanted = [mark for mark in _DELIMITERS if mark in span.marks and mark not in opened]
+        ends = {mark: _end(spans, position, mark) for mark in wanted}
+        before = out[-1][-1] if out else " "
+        for mark in sorted(wanted, key=lambda mark: -ends[mark]):
+            if _is_read(before, spans, position, ends[mark]):
+                out.append(_DELIMITERS[mark])
+                opened.append(mark)
+        out.append(span.written)
+    out += [_DELIMITERS[mark] for mark in reversed(opened)]
+    return "".join(out)
+
+
+def _spans(pieces: Sequence[Inline], write: Callable[[Inline], str]) -> list[_Span]:
+    """Pieces with the spaces at their ends apart; a space is marked as far as both of its neighbours are."""
+    apart: list[Inline] = []
+    for piece in pieces:
+        apart += _apart(piece) if isinstance(piece, Text) else [piece]
+    marks = [_marks(piece) for piece in apart]
+    for position, piece in enumerate(apart):
+        if isinstance(piece, Text) and piece.text.isspace():
+            before = marks[position - 1] if position else Mark.NONE
+            after = marks[position + 1] if position + 1 < len(apart) else Mark.NONE
+            marks[position] = before & after
+    return [_Span(piece, mark, written) for piece, mark in zip(apart, marks, strict=True) if (written := write(piece))]
+
+
+def _apart(piece: Text) -> list[Inline]:
+    inner = piece.text.strip()
+    if not inner or len(inner) == len(piece.text):
+        return [piece]
+    start = piece.text.index(inner)
+    parts = (piece.text[:start], inner, piece.text[start + len(inner) :])
+    return [replace(piece, text=part) for part in parts if part]
+
+
+def _marks(piece: Inline) -> Mark:
+    return piece.marks & (Mark.STRONG | Mark.EMPHASIS | Mark.STRIKE) if isinstance(piece, Text) else Mark.NONE
+
+
+def _end(spans: Sequence[_Span], start: int, mark: Mark) -> int:
+    """Position after the last span in a row that has the mark."""
+    end = start + 1
+    while end < len(spans) and mark in spans[end].marks:
+        end += 1
+    return end
+
+
+def _is_read(before: str, spans: Sequence[_Span], start: int, end: int) -> bool:
+    """Whether delimiters around these spans open and close emphasis: CommonMark's left- and right-flanking runs."""
+    after = spans[end].written[0] if end < len(spans) else " "
+    first, last = spans[start].written[0], spans[end - 1].written[-1]
+    if before in "*~" or first in "*~" or last in "*~\\" or after in "*~":
+        return False
+    return _flanks(before, first) and _flanks(after, last)
+
+
+def _flanks(outer: str, inner: str) -> bool:
+    return not inner.isspace() and (not _is_punctuation(inner) or outer.isspace() or _is_punctuation(outer))
+
+
+def _is_punctuation(character: str) -> bool:
+    return unicodedata.category(character)[0] in "PS"

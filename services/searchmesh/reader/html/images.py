@@ -1,0 +1,52 @@
+"""Pictures of a page: which address is the real one, and which are none."""
+
+from __future__ import annotations
+
+import re
+
+from lxml.etree import _Element
+
+from searchmesh.reader.document.blocks import Image
+from searchmesh.reader.html.links import Links
+
+_LAZY = ("data-src", "data-lazy-src", "data-original", "data-lazy", "data-hi-res-src", "data-orig-file", "data-url")
+"""Where pages keep the address until the picture is scrolled to."""
+
+_LAZY_SETS = ("data-srcset", "data-lazy-srcset", "srcset")
+_CANDIDATE = re.compile(r"(\S*[^\s,])(?:\s+([\d.]+)[wx])?\s*(?:,|$)")
+_BEACON = re.compile(r"pixel|spacer|blank\.gif|1x1|transparent|tracking|beacon", re.IGNORECASE)
+
+
+def image_of(element: _Element, links: Links, href: str = "") -> Image | None:
+    """The picture of an ``img`` element; None for spacers, tracking pixels and what has no address."""
+    if _is_tiny(element):
+        return None
+    url = _address(element, links)
+    if not url or _BEACON.search(url.rpartition("/")[2]):
+        return None
+    return Image(url, (element.get("alt") or "").strip(), (element.get("title") or "").strip(), href)
+
+
+def _address(element: _Element, links: Links) -> str:
+    candidates = [element.get(name) for name in _LAZY]
+    candidates += [_largest(element.get(name)) for name in _LAZY_SETS[:2]]
+    candidates += [element.get("src"), _largest(element.get("srcset"))]
+    parent = element.getparent()
+    if parent is not None and parent.tag == "picture":
+        candidates += [_largest(source.get("srcset") or source.get("data-srcset")) for source in parent.iter("source")]
+    return next((url for found in candidates if found and (url := links.absolute(found))), "")
+
+
+def _largest(sources: str | None) -> str | None:
+    """The widest of a ``srcset``."""
+    found = [(float(size or 1), url) for url, size in _CANDIDATE.findall(sources or "") if _is_number(size or "1")]
+    return max(found)[1] if found else None
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(".", "", 1).isdecimal()
+
+
+def _is_tiny(element: _Element) -> bool:
+    sides = (element.get("width"), element.get("height"))
+    return any(side is not None and side.strip().removesuffix("px") in ("0", "1", "2") for side in sides)

@@ -1,0 +1,110 @@
+"""PDF documents: their text, put back into paragraphs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from statistics import median
+
+import pypdfium2
+
+from searchmesh.reader.document.blocks import Block, Paragraph, Text
+from searchmesh.reader.html.metadata import iso_time
+from searchmesh.reader.page import PageInfo, Source
+from searchmesh.runtime.errors import InvalidArgument
+
+MAX_PAGES = 2_000
+
+_DATE = re.compile(r"^D:(\d{4})(\d{2})(\d{2})(?:(\d{2})(\d{2})(\d{2}))?")
+_ENDS = (".", "!", "?", ":", "…", "。", "！", "？", '"', "”")
+_BULLET = re.compile(r"^(?:[•▪◦●–*-]|\(?\d{1,3}[.)])\s")
+_SHORT = 0.75
+"""Share of a page's usual line that the last line of a paragraph is shorter than."""
+
+
+def read_pdf(source: Source) -> tuple[PageInfo, list[Block]]:
+    """What the document says of itself, and its paragraphs.
+
+    Raises InvalidArgument for a file that cannot be opened, is encrypted, or has too many pages.
+    """
+    try:
+        document = pypdfium2.PdfDocument(source.body)
+    except pypdfium2.PdfiumError as error:
+        locked = "password" in str(error).lower()
+        problem = "is encrypted; remove its password" if locked else "is not a PDF document that can be opened"
+        raise InvalidArgument(source.field, problem, reason="UNREADABLE_DOCUMENT") from error
+    try:
+        if len(document) > MAX_PAGES:
+            raise InvalidArgument(source.field, f"has {len(document)} pages, the limit is {MAX_PAGES}")
+        lines = [_lines_of(document, number) for number in range(len(document))]
+        return _info(document, source), [Paragraph([Text(text)]) for page in lines for text in paragraphs(page)]
+    finally:
+        document.close()
+
+
+def _lines_of(document: pypdfium2.PdfDocument, number: int) -> list[str]:
+    page = document[number]
+    try:
+        text_page = page.get_textpage()
+        try:
+            return [line.strip() for line in text_page.get_text_bounded().splitlines()]
+        finally:
+            text_page.close()
+    except pypdfium2.PdfiumError:
+        return []  # a page that cannot be read takes nothing from the others
+    finally:
+        page.close()
+
+
+def paragraphs(lines: list[str]) -> Iterator[str]:
+    """The lines of a page joined to paragraphs.
+
+    A PDF knows no paragraphs. One ends at an empty line, before a bullet, and after a line that ends a sentence well
+    before the others end. Words that were divided at the end of a line are joined.
+    """
+    usual = median([len(line) for line in lines if line] or [0])
+    paragraph = ""
+    for line in lines:
+        if paragraph and (not line or _BULLET.match(line)):
+            yield paragraph
+            paragraph = ""
+        paragraph = _joined(paragraph, line)
+        if line.endswith(_ENDS) and len(line) < _SHORT * usual:
+            yield paragraph
+            paragraph = ""
+    if paragraph:
+        yield paragraph
+
+
+def _joined(paragraph: str, line: str) -> str:
+    if not paragraph:
+        return line
+    # pdfium writes a hyphen at the end of a line as U+FFFE or U+0002.
+    if paragraph[-1] in "\ufffe\x02\u00ad":
+        return paragraph[:-1] + line
+    if paragraph.endswith("-") and paragraph[-2:-1].islower() and line[:1].islower():
+        return paragraph[:-1] + line
+    return f"{paragraph} {line}"
+
+
+def _info(document: pypdfium2.PdfDocument, source: Source) -> PageInfo:
+    said = document.get_metadata_dict(skip_empty=True)
+    return PageInfo(
+        url=source.url,
+        title=" ".join(said.get("Title", "").split()),
+        description=" ".join(said.get("Subject", "").split()),
+        authors=tuple(filter(None, [" ".join(said.get("Author", "").split())])),
+        published_time=_time(said.get("CreationDate", "")),
+        modified_time=_time(said.get("ModDate", "")),
+        content_type="application/pdf",
+        bytes=len(source.body),
+    )
+
+
+def _time(text: str) -> str:
+    """A date in PDF's notation, ``D:20191118093000``; its time zone is left out as nobody sets it right."""
+    found = _DATE.match(text)
+    if not found:
+        return iso_time(text)
+    year, month, day, *clock = (part or "00" for part in found.groups())
+    return iso_time(f"{year}-{month}-{day}T{':'.join(clock)}")
