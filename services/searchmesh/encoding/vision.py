@@ -153,10 +153,15 @@ class Vision:
         spans = [(ids.index(first), len(ids) - ids[::-1].index(last))]
         return Row(ids, output, adapter, spans=spans, pictures=pictures)
 
+    @property
+    def word(self) -> str:
+        """What stands for an image in a text."""
+        return self._card.token or ""
+
     @cached_property
     def token(self) -> int:
-        """The id that stands for an image in a text."""
-        return self._id(self._card.token or "")
+        """Its id."""
+        return self._id(self.word)
 
     @cached_property
     def _prompt(self) -> tuple[list[int], list[int]]:

@@ -1,67 +1,119 @@
-"""Late interaction: each query token looks for its best match among the document's tokens (MaxSim).
-
-Khattab and Zaharia, "ColBERT: Efficient and Effective Passage Search via Contextualized Late Interaction over
-BERT", SIGIR 2020.
-"""
+"""Scores by late interaction: token vectors, computed on the fly or at hand, and MaxSim."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from searchmesh.batching import Lane
 from searchmesh.cache import Entry
-from searchmesh.encoding import NO_TASK, Context, Encoder, Output
-from searchmesh.reranker.scorer import Scored
-from searchmesh.runtime.rpc import Call
+from searchmesh.encoding import NO_TASK, Encoder, ImageReader, Output, Seen, Vectors
+from searchmesh.reranker.inputs import Input, document_field, inputs_of
+from searchmesh.reranker.limits import check_tokens
+from searchmesh.reranker.maxsim import maxsim
+from searchmesh.reranker.scorer import Abilities, Ask, Read, Scored, Scores
+from searchmesh.reranker.settings import RerankerSettings
+from searchmesh.reranker.stored import StoredVectors
+from searchmesh.reranker.vectors import unit
+from searchmesh.runtime.errors import InvalidArgument
+from searchmesh.runtime.together import together
 from searchmesh.text import Truncation
 
-Vectors = NDArray[np.float32]
-
-
-def maxsim(query: Vectors, documents: Sequence[Vectors]) -> NDArray[np.float32]:
-    """Sum over the query's vectors of the largest dot product with any vector of the document, one per document.
-
-    `query` is [q, d], each document [n, d] with n ≥ 1, all of unit length.
-    """
-    # One matrix product for all documents, then a maximum over each document's own rows.
-    similarities = np.concatenate(documents) @ query.T
-    starts = np.cumsum([0, *(len(document) for document in documents[:-1])])
-    return np.asarray(np.maximum.reduceat(similarities, starts, axis=0).sum(axis=1))
+_INLINE_PRODUCTS = 1 << 22
+"""Multiplications up to here are made on the event loop: they take about 1 ms."""
 
 
 class LateInteraction:
-    """MaxSim over the token vectors of a multi-vector encoder, computed on the fly."""
+    """MaxSim over the token vectors of a multi-vector encoder."""
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder, images: ImageReader, settings: RerankerSettings) -> None:
         self._encoder = encoder
+        self._images = images
+        self._max_tokens = settings.max_request_tokens
 
-    async def score(
-        self, query: str, documents: Sequence[str], *, truncation: Truncation, lane: Lane, call: Call
-    ) -> list[Scored]:
-        """See `Scorer.score`. The query is cut to the model's limit, it is never refused."""
+    @property
+    def abilities(self) -> Abilities:
+        """See `Scorer`."""
+        return Abilities(images=self._encoder.vision is not None, vectors="tokens")
+
+    async def score(self, ask: Ask) -> Scores:
+        """See `Scorer`. Vectors that the request brings are used in place of the documents."""
         card = self._encoder.card
+        if ask.stored is not None:
+            self._check_size(ask.stored)
+        async with inputs_of(ask, self._images, self._encoder.vision) as inputs:
+            (query,), documents = await together(
+                [
+                    self._encode([inputs.query], lambda _: "query", card.query_task, Truncation.END, ask),
+                    self._encode(inputs.documents, document_field, card.passage_task, ask.truncation, ask),
+                ]
+            )
+        if ask.stored is not None:
+            asked = unit(query.vectors[:, : ask.stored.dimensions])
+            scores = await self._maxsim(asked, ask.stored.counts, ask.stored.block, ask)
+            reads = [Read(count) for count in ask.stored.counts]
+            return Scores(_read(query), [Scored(score, read) for score, read in zip(scores, reads, strict=True)])
+        found = [document.vectors for document in documents]
+        scores = await self._maxsim(
+            query.vectors, list(map(len, found)), lambda first, last: np.concatenate(found[first:last]), ask
+        )
+        return Scores(
+            _read(query),
+            [Scored(score, _read(entry), entry.vectors) for score, entry in zip(scores, documents, strict=True)],
+        )
 
-        async def encode(texts: Sequence[str], task: str | None, truncation: Truncation, field: str) -> list[Entry]:
-            return await self._encoder.encode(
-                texts,
-                Output.TOKENS,
-                Context(lane, call.deadline, call.stages),
-                task=card.tasks[task] if task else NO_TASK,
-                truncation=truncation,
-                field=lambda position: f"{field}[{position}]",
+    def _check_size(self, stored: StoredVectors) -> None:
+        multi = self._encoder.card.multi_vector
+        sizes = multi.dimensions if multi else ()
+        if stored.dimensions not in sizes:
+            raise InvalidArgument(
+                "document_vectors.dimensions",
+                f"{self._encoder.card.name} has {', '.join(map(str, sizes))}; {stored.dimensions} is none of them",
             )
 
-        (asked,), found = await asyncio.gather(
-            encode([query], card.query_task, Truncation.END, "query"),
-            encode(documents, card.passage_task, truncation, "documents"),
-        )
-        with call.stages.measure("score"):
-            scores = maxsim(asked.vectors, [document.vectors for document in found])
-        return [
-            Scored(float(score), document.tokens, document.truncated)
-            for score, document in zip(scores, found, strict=True)
-        ]
+    async def _encode(
+        self,
+        inputs: Sequence[Input],
+        field: Callable[[int], str],
+        task_name: str | None,
+        truncation: Truncation,
+        ask: Ask,
+    ) -> list[Entry]:
+        """The token vectors of each input, in order."""
+        task = self._encoder.card.tasks[task_name] if task_name else NO_TASK
+        texts = {place: content for place, content in enumerate(inputs) if isinstance(content, str)}
+        pictures = {place: content for place, content in enumerate(inputs) if isinstance(content, Seen)}
+        of_pictures = sum(picture.tokens for picture in pictures.values())
+        check_tokens(of_pictures, self._max_tokens)
+        entries: dict[int, Entry] = {}
+        if texts:
+            places = list(texts)
+            made = await self._encoder.encode(
+                list(texts.values()),
+                Output.TOKENS,
+                ask.context,
+                task=task,
+                truncation=truncation,
+                field=lambda position: field(places[position]),
+                admit=lambda tokens: check_tokens(of_pictures + tokens, self._max_tokens),
+            )
+            entries.update(zip(texts, made, strict=True))
+        if pictures:
+            made = await self._encoder.encode_seen(list(pictures.values()), Output.TOKENS, ask.context, task=task)
+            entries.update(zip(pictures, made, strict=True))
+        return [entries[place] for place in range(len(inputs))]
+
+    async def _maxsim(
+        self, query: Vectors, counts: Sequence[int], block: Callable[[int, int], Vectors], ask: Ask
+    ) -> Sequence[float]:
+        with ask.context.stages.measure("score"):
+            if query.size * sum(counts) <= _INLINE_PRODUCTS:
+                found = maxsim(query, counts, block)
+            else:
+                found = await asyncio.to_thread(maxsim, query, counts, block)
+        return [float(score) for score in found]
+
+
+def _read(entry: Entry) -> Read:
+    return Read(entry.tokens, entry.truncated)
