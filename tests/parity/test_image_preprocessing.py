@@ -12,17 +12,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLModel
-from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil, smart_resize
 from transformers.models.qwen2_vl.modeling_qwen2_vl import Qwen2VLModel
 from transformers.vision_utils import get_vision_position_ids, get_vision_window_index
 
 from searchmesh.catalog import load_card
 from searchmesh.catalog.sections import Image as Section
-from searchmesh.images import ImageLimits, Patches, decode, mrope_positions, to_patches, to_pixels, tokens
+from searchmesh.images import Grid, ImageLimits, Patches, decode, mrope_positions, to_patches, to_pixels, tokens
 from support.pictures import picture
 
 V4 = load_card("jina-embeddings-v4").image
@@ -91,6 +93,15 @@ def test_windows_and_places(size: tuple[int, int]) -> None:
 
     sizes = made.mask.reshape(-1, 64).sum(1)
     assert sizes.tolist() == torch.diff(bounds).tolist()
+
+
+@given(st.integers(1, 16_384), st.integers(1, 16_384), st.integers(200 * 784, 20_000_000))
+def test_grids(width: int, height: int, max_pixels: int) -> None:
+    """Equal down to the smallest limit that transformers itself keeps; below it a strip of tiles exceeds it there."""
+    if max(width, height) <= 200 * min(width, height):
+        expected = smart_resize(height, width, 28, 3136, max_pixels)
+        rows, columns = Grid.of(M0, max_pixels).fit(width, height, "image")
+        assert (rows * 28, columns * 28) == expected
 
 
 def test_empty_slots_are_zero() -> None:
