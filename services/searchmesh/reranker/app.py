@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from searchmesh.encoding import Encoders, ImageReader
 from searchmesh.encoding.models import ModelsServicer
@@ -13,14 +14,14 @@ from searchmesh.reranker.scorers import Scorers, ranks
 from searchmesh.reranker.servicer import RerankerServicer
 from searchmesh.reranker.settings import RerankerSettings
 from searchmesh.runtime.server import Service
-from searchmesh.triton import TritonBackend
+from searchmesh.triton import TritonBackend, TritonPools
 from searchmesh.v1 import models_pb2, reranker_pb2
 
 
 @asynccontextmanager
 async def build(settings: RerankerSettings) -> AsyncIterator[Service]:
     """The service; on exit its connections are closed."""
-    backend = TritonBackend(settings.triton_url)
+    backend = TritonPools(settings.triton_url, settings.triton_routes, partial(TritonBackend, tls=settings.tls))
     encoders = Encoders(settings, backend, ranks)
     fetcher = Fetcher(settings)
     loader = ImageLoader(fetcher, settings.image_limits, threads=settings.image_threads)
