@@ -169,7 +169,7 @@ async def test_search_without_embeddings_is_lexical_and_says_so(
     with _paused(_process(fragile_mesh, "embedding")):
         found = await client.search(collection, _unseen("gzip compresses"), rerank=False, timeout_s=10)
     assert found.hits[0].document.id == "0"
-    assert [one.stage for one in found.degraded] == ["dense"]
+    assert [one.stage for one in found.degraded] == ["dense.text"]
 
 
 async def test_search_without_the_index_fails_clearly_and_recovers(

@@ -25,7 +25,7 @@ from searchmesh.runtime.errors import (
 )
 from support.router import DIMENSIONS, MODEL, FakeEmbedder, raises, vector_of
 
-LIMITS = IndexingLimits(batch_documents=8, window=3, embed_timeout_s=5.0, patience_s=0.6)
+LIMITS = IndexingLimits(batch_documents=8, window=3, embed_timeout_s=5.0, patience_s=0.6, max_image_bytes=1000)
 FIELDS = (FilterField("tag", FieldType.TAG),)
 
 
@@ -106,7 +106,7 @@ async def test_bad_documents_are_reported_one_by_one_and_the_rest_is_indexed(wor
 
 async def test_a_text_that_the_embedder_refuses_fails_alone(world: World) -> None:
     async def embed_all_but_seven(*arguments: object, **options: float) -> object:
-        if any("7" in text for text in arguments[2]):  # type: ignore[attr-defined]
+        if any("7" in text for text in arguments[1]):  # type: ignore[attr-defined]
             raise InvalidArgument("inputs[0].text", "is not to its liking")
         return await embed(*arguments, **options)  # type: ignore[arg-type]
 
@@ -205,10 +205,12 @@ async def test_a_collection_that_is_deleted_meanwhile_ends_the_stream_and_gets_n
     assert await index.fetch(world.collection, ["d1"]) == [None]
 
 
-async def test_a_model_that_changed_its_size_is_not_mixed_in(world: World) -> None:
+@pytest.mark.parametrize("knows", [True, False])
+async def test_a_model_that_changed_its_size_is_not_mixed_in(world: World, knows: bool) -> None:
+    world.embedder.knows_its_size = knows
     space = replace(world.collection.spaces[0], dimensions=8)
     world.collection = replace(world.collection, spaces=(space,))
-    with pytest.raises(FailedPrecondition, match="32 dimensions"):
+    with pytest.raises(FailedPrecondition, match=f"has {DIMENSIONS}"):
         await world.run(documents(1))
 
 

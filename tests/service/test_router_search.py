@@ -108,16 +108,16 @@ async def test_hybrid_search_fuses_both_retrievers_and_shows_the_scores_of_each(
     top = result.hits[0]
     assert top.document == Document("flow", "", TEXTS["flow"], {"year": 1950, "kind": "paper"})
     assert top.collection == "papers"
-    assert top.stage_scores.keys() == {"dense", "lexical", "fused"}
+    assert top.stage_scores.keys() == {"dense.text", "lexical", "fused"}
     assert top.score == top.stage_scores["fused"] == pytest.approx(2 / 61)
     assert result.candidates == 4
     assert result.degraded == []
-    assert set(world.last.stages.seconds) == {"embed", "dense", "lexical", "fuse", "fetch"}
+    assert set(world.last.stages.seconds) == {"embed", "dense.text", "lexical", "fuse", "fetch"}
 
 
 async def test_each_mode_uses_its_retriever_alone(world: World) -> None:
     dense = await world.search(mode=Mode.DENSE)
-    assert all(hit.stage_scores.keys() == {"dense", "fused"} for hit in dense.hits)
+    assert all(hit.stage_scores.keys() == {"dense.text", "fused"} for hit in dense.hits)
     lexical = await world.search(mode=Mode.LEXICAL)
     assert set(ids(lexical)) == {"flow", "wing", "heat"}
     assert len(world.embedder.timeouts) == 1
@@ -202,7 +202,7 @@ async def test_a_blending_reranker_is_one_vote_among_those_of_retrieval(world: W
     scores = [hit.score for hit in result.hits]
     assert scores == sorted(scores, reverse=True)
     assert sum(scores) == pytest.approx(0, abs=1e-9)
-    assert result.hits[0].stage_scores.keys() == {"dense", "lexical", "fused", "rerank"}
+    assert result.hits[0].stage_scores.keys() == {"dense.text", "lexical", "fused", "rerank"}
 
 
 async def test_only_the_depth_is_reranked_and_the_rest_follows_in_fused_order(world: World) -> None:
@@ -269,7 +269,7 @@ async def test_without_the_embedder_hybrid_search_is_lexical(world: World) -> No
     world.embedder.behaviour = raises(Unavailable("the embedding service cannot be reached", reason="X_UNAVAILABLE"))
     result = await world.search()
     assert set(ids(result)) == {"flow", "wing", "heat"}
-    assert [(one.stage, one.reason) for one in result.degraded] == [("dense", "X_UNAVAILABLE")]
+    assert [(one.stage, one.reason) for one in result.degraded] == [("dense.text", "X_UNAVAILABLE")]
     with pytest.raises(Unavailable):
         await world.search(mode=Mode.DENSE)
 
@@ -311,7 +311,8 @@ async def test_collections_are_searched_together(world: World) -> None:
     result = await world.search("laminar flow", "papers", "more", "papers")
     assert {(hit.collection, hit.document.id) for hit in result.hits[:2]} == {("papers", "flow"), ("more", "flow")}
     assert result.candidates == 6
-    dense = [hit.stage_scores["dense"] for hit in (await world.search("tea", "papers", "more", mode=Mode.DENSE)).hits]
+    tea = await world.search("tea", "papers", "more", mode=Mode.DENSE)
+    dense = [hit.stage_scores["dense.text"] for hit in tea.hits]
     assert dense == sorted(dense, reverse=True)
     assert len(world.embedder.timeouts) == 2
 

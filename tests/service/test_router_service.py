@@ -196,7 +196,7 @@ async def test_from_a_collection_to_ranked_passages(mesh: Mesh) -> None:
     top = response.hits[0]
     assert (top.document.title, top.document.text, top.collection) == ("Flow", "laminar flow over a wing", "papers")
     assert json_format.MessageToDict(top.document.metadata) == {"year": 1950, "tags": ["a", "b"]}
-    assert set(top.stage_scores) == {"dense", "lexical", "fused"}
+    assert set(top.stage_scores) == {"dense.text", "lexical", "fused"}
     assert [timing.stage for timing in response.timings] != []
     assert not response.degraded
     assert ids(await mesh.search("laminar", filter={"number": {"field": "year", "gte": 1960}}))[0] == "heat"
@@ -274,7 +274,7 @@ async def test_services_that_are_down_degrade_a_search_and_come_back(mesh: Mesh)
     await mesh.stop("embedding")
     response = await mesh.search("laminar flow")
     assert ids(response) == ["flow", "heat"]
-    assert [(one.stage, one.reason) for one in response.degraded] == [("dense", "EMBEDDING_SERVICE_UNAVAILABLE")]
+    assert [(one.stage, one.reason) for one in response.degraded] == [("dense.text", "EMBEDDING_SERVICE_UNAVAILABLE")]
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await mesh.search("laminar flow", mode="SEARCH_MODE_DENSE")
     assert caught.value.code() == grpc.StatusCode.UNAVAILABLE

@@ -49,7 +49,7 @@ async def test_every_way_of_searching_finds_the_answer(
     assert found.hits[0].document.id == "gzip"
     assert found.degraded == ()
     stages = set(found.hits[0].stage_scores)
-    assert ("dense" in stages) == (mode != "lexical")
+    assert ("dense.text" in stages) == (mode != "lexical")
     assert ("lexical" in stages) == (mode != "dense")
     assert ("rerank" in stages) == rerank
     assert [hit.score for hit in found.hits] == sorted((hit.score for hit in found.hits), reverse=True)
@@ -122,7 +122,7 @@ async def test_any_query_text_is_just_text(client: AsyncClient, collection: str,
 
 async def test_a_search_says_where_its_time_went(client: AsyncClient, collection: str) -> None:
     found = await client.search(collection, QUESTION)
-    assert {"embed", "dense", "lexical", "fuse", "fetch", "rerank"} <= set(found.timings)
+    assert {"embed", "dense.text", "lexical", "fuse", "fetch", "rerank"} <= set(found.timings)
     assert all(seconds >= 0 for seconds in found.timings.values())
 
 

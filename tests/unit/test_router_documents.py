@@ -39,13 +39,13 @@ def test_bad_ids(id: str) -> None:
 )
 def test_a_document_outside_the_limits_is_refused(document: Document, field: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
-        check_document(document, COLLECTION)
+        check_document(document, COLLECTION, max_image_bytes=1000)
     assert caught.value.field == field
 
 
 @pytest.mark.parametrize("document", [Document("d", "title"), Document("d", "", "é" * (MAX_TEXT_BYTES // 2))])
 def test_a_document_within_the_limits_passes(document: Document) -> None:
-    check_document(document, COLLECTION)
+    check_document(document, COLLECTION, max_image_bytes=1000)
 
 
 @pytest.mark.parametrize(
@@ -63,13 +63,13 @@ def test_a_document_within_the_limits_passes(document: Document) -> None:
 )
 def test_metadata_of_a_wrong_type_is_refused_by_its_name(metadata: dict[str, Json], field: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
-        check_document(Document("d", "", "x", metadata), COLLECTION)
+        check_document(Document("d", "", "x", metadata), COLLECTION, max_image_bytes=1000)
     assert caught.value.field == field
 
 
 @pytest.mark.parametrize("metadata", [{}, {"tag": None, "year": None}, {"tag": [], "year": 0}, {"other": {"a": [1]}}])
 def test_metadata_that_fits_or_is_not_filtered_on_passes(metadata: dict[str, Json]) -> None:
-    check_document(Document("d", "", "x", metadata), COLLECTION)
+    check_document(Document("d", "", "x", metadata), COLLECTION, max_image_bytes=1000)
 
 
 def test_a_passage_is_title_and_text() -> None:

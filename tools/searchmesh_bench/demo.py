@@ -33,7 +33,7 @@ _QUESTIONS = (
     "remove a directory and everything in it",
     "the most common words of a text",
 )
-_STAGES = ("dense", "lexical", "fused", "rerank")
+_STAGES = ("dense.text", "lexical", "fused", "rerank")
 _HITS = 3
 _WIDTH = 80
 

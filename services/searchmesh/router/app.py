@@ -14,7 +14,8 @@ from searchmesh.router.index import Index
 from searchmesh.router.index.redis_engine import RedisIndex
 from searchmesh.router.indexing import Indexer, IndexingLimits
 from searchmesh.router.models import ModelsServicer
-from searchmesh.router.remote import RemoteEmbedder, RemoteReranker
+from searchmesh.router.remote_embedder import RemoteEmbedder
+from searchmesh.router.remote_reranker import RemoteReranker
 from searchmesh.router.reranking import Reranking
 from searchmesh.router.retrieval import Retrieval
 from searchmesh.router.search import Searcher
@@ -67,13 +68,14 @@ async def build(settings: RouterSettings) -> AsyncIterator[Service]:
             window=settings.index_window,
             embed_timeout_s=settings.index_embed_timeout_ms / 1000,
             patience_s=settings.index_patience_s,
+            max_image_bytes=settings.max_image_bytes,
         )
         services = router_pb2.DESCRIPTOR.services_by_name
         models = models_pb2.DESCRIPTOR.services_by_name["Models"]
         yield Service(
             {
-                services["Router"]: RouterServicer(searcher),
-                services["Retriever"]: RetrieverServicer(searcher),
+                services["Router"]: RouterServicer(searcher, max_image_bytes=settings.max_image_bytes),
+                services["Retriever"]: RetrieverServicer(searcher, max_image_bytes=settings.max_image_bytes),
                 services["Collections"]: CollectionsServicer(collections),
                 services["Documents"]: DocumentsServicer(index, collections, Indexer(index, embedder, limits)),
                 models: ModelsServicer([("embedding service", embedding), ("reranking service", reranking)]),

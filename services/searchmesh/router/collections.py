@@ -8,13 +8,13 @@ import uuid
 from collections.abc import Set
 from dataclasses import dataclass, replace
 
-from searchmesh.router.index import Collection, Index, Space
+from searchmesh.router.index import Collection, Index, Space, SpaceName
 from searchmesh.router.ports import Embedder
+from searchmesh.router.resolver import Resolver
 from searchmesh.runtime.deadlines import Deadline
 from searchmesh.runtime.errors import AlreadyExists, InvalidArgument
 
 DEFAULT_LANGUAGE = "english"
-SPACES = ("text",)
 MAX_FILTER_FIELDS = 64
 MAX_FIELD_CHARACTERS = 64
 
@@ -38,7 +38,7 @@ class Collections:
 
     def __init__(self, index: Index, embedder: Embedder, *, reserved: Set[str] = frozenset()) -> None:
         self._index = index
-        self._embedder = embedder
+        self._resolver = Resolver(embedder)
         self._reserved = reserved
         self._known: dict[str, tuple[float, Collection]] = {}
 
@@ -47,9 +47,8 @@ class Collections:
 
         Raises InvalidArgument, AlreadyExists for another one of that name, and what the embedder raises.
         """
-        wanted = self._checked(wanted)
-        spaces = [await self._resolved(space, deadline) for space in wanted.spaces]
-        collection = replace(wanted, spaces=tuple(spaces), created_at=time.time(), uid=uuid.uuid4().hex[:12])
+        wanted = await self._resolved(self._checked(wanted), deadline)
+        collection = replace(wanted, created_at=time.time(), uid=uuid.uuid4().hex[:12])
         try:
             await self._index.create_collection(collection)
         except AlreadyExists:
@@ -92,10 +91,12 @@ class Collections:
         if language not in self._index.languages:
             known = ", ".join(sorted(self._index.languages))
             raise InvalidArgument("collection.language", f"{language!r} is not known; there are: {known}")
-        spaces = wanted.spaces or (Space("text", "", 0),)
+        spaces = wanted.spaces or (Space(SpaceName.TEXT, "", 0),)
         for number, space in enumerate(spaces):
-            if space.name not in SPACES:
-                raise InvalidArgument(f"collection.spaces[{number}].name", f"{space.name!r} is not one of: text")
+            if space.name not in tuple(SpaceName):
+                raise InvalidArgument(
+                    f"collection.spaces[{number}].name", f"{space.name!r} is not one of: {', '.join(SpaceName)}"
+                )
         if len({space.name for space in spaces}) != len(spaces):
             raise InvalidArgument("collection.spaces", "has two of one name")
         self._check_fields(wanted)
@@ -113,9 +114,12 @@ class Collections:
                     f"collection.filter_fields[{number}].name", f"must have 1 to {MAX_FIELD_CHARACTERS} characters"
                 )
 
-    async def _resolved(self, space: Space, deadline: Deadline) -> Space:
-        """Ask the embedder for one vector: that tells model and size, and that both can be had."""
-        answer = await self._embedder.embed_passages(
-            space.embedder, space.dimensions, ["dimensions"], timeout_s=deadline.bounded(60.0)
-        )
-        return Space(space.name, answer.model, len(answer.vectors[0]))
+    async def _resolved(self, wanted: Collection, deadline: Deadline) -> Collection:
+        spaces = [
+            await self._resolver.space(f"collection.spaces[{number}]", space, deadline)
+            for number, space in enumerate(wanted.spaces)
+        ]
+        multi = wanted.multi_vectors
+        if multi is not None:
+            multi = await self._resolver.multi_vectors("collection.multi_vectors", multi, deadline)
+        return replace(wanted, spaces=tuple(spaces), multi_vectors=multi)

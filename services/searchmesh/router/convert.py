@@ -12,19 +12,23 @@ from searchmesh.router.index import (
     AllOf,
     AnyOf,
     Collection,
+    Content,
     Document,
     FieldType,
     Filter,
     FilterField,
+    Image,
     Json,
+    MultiVectors,
     Not,
     NumberIn,
     Space,
     TagIn,
+    TokenDtype,
 )
-from searchmesh.router.query import Degradation, Hit, Mode
+from searchmesh.router.query import Degradation, Hit, Mode, Route
 from searchmesh.runtime.errors import InvalidArgument
-from searchmesh.v1 import router_pb2
+from searchmesh.v1 import common_pb2, router_pb2
 
 E = TypeVar("E")
 
@@ -37,6 +41,11 @@ _FIELD_TYPES: dict[FieldType, router_pb2.FilterType.ValueType] = {
     FieldType.TAG: router_pb2.FILTER_TYPE_TAG,
     FieldType.NUMBER: router_pb2.FILTER_TYPE_NUMBER,
 }
+TOKEN_DTYPES: Mapping[TokenDtype, common_pb2.DType.ValueType] = {
+    TokenDtype.INT8: common_pb2.DTYPE_INT8,
+    TokenDtype.BINARY: common_pb2.DTYPE_BINARY,
+}
+"""The wire's value of each type of stored token vectors."""
 
 
 def mode_to_proto(mode: Mode) -> router_pb2.SearchMode.ValueType:
@@ -58,11 +67,33 @@ def _named(field: str, value: int, names: Mapping[E, int]) -> E:
     raise InvalidArgument(field, f"{value} is not a known value")
 
 
+# ---- content
+
+
+def content_to_proto(content: Content) -> common_pb2.Content:
+    """What a model is to read."""
+    if isinstance(content, Image):
+        return common_pb2.Content(image=image_to_proto(content))
+    return common_pb2.Content(text=content)
+
+
+def image_to_proto(image: Image) -> common_pb2.Image:
+    """The image; without a source if its data was left in the index."""
+    if image.url:
+        return common_pb2.Image(url=image.url)
+    return common_pb2.Image(data=image.data) if image.data else common_pb2.Image()
+
+
+def image_from_proto(message: common_pb2.Image) -> Image:
+    """The image as it was sent; whether it is a good one is checked later."""
+    return Image(message.data, message.url)
+
+
 # ---- collections
 
 
 def collection_from_proto(message: router_pb2.Collection) -> Collection:
-    """The definition in a request. Raises InvalidArgument for an unknown type of field."""
+    """The definition in a request. Raises InvalidArgument for an unknown type of field or of token vectors."""
     return Collection(
         name=message.name,
         spaces=tuple(Space(space.name, space.embedder, space.dimensions) for space in message.spaces),
@@ -72,7 +103,15 @@ def collection_from_proto(message: router_pb2.Collection) -> Collection:
             for number, field in enumerate(message.filter_fields)
         ),
         reranker=message.reranker,
+        multi_vectors=_multi_vectors_from_proto(message.multi_vectors) if message.HasField("multi_vectors") else None,
     )
+
+
+def _multi_vectors_from_proto(message: router_pb2.MultiVectors) -> MultiVectors:
+    for dtype, value in TOKEN_DTYPES.items():
+        if value == (message.dtype or common_pb2.DTYPE_INT8):
+            return MultiVectors(message.embedder, message.dimensions, dtype)
+    raise InvalidArgument("collection.multi_vectors.dtype", "must be DTYPE_INT8 or DTYPE_BINARY")
 
 
 def collection_to_proto(counted: Counted) -> router_pb2.Collection:
@@ -93,6 +132,15 @@ def collection_to_proto(counted: Counted) -> router_pb2.Collection:
         ],
         document_count=counted.documents,
         create_time=created,
+        multi_vectors=_multi_vectors_to_proto(collection.multi_vectors),
+    )
+
+
+def _multi_vectors_to_proto(multi: MultiVectors | None) -> router_pb2.MultiVectors | None:
+    if multi is None:
+        return None
+    return router_pb2.MultiVectors(
+        embedder=multi.embedder, dimensions=multi.dimensions, dtype=TOKEN_DTYPES[multi.dtype]
     )
 
 
@@ -107,7 +155,8 @@ def document_from_proto(message: router_pb2.Document) -> Document:
             metadata = json_format.MessageToDict(message.metadata)
         except (json_format.Error, ValueError):
             raise InvalidArgument("metadata", "has a number that is not finite") from None
-    return Document(message.id, message.title, message.text, metadata)
+    image = image_from_proto(message.image) if message.HasField("image") else None
+    return Document(message.id, message.title, message.text, metadata, image)
 
 
 def document_to_proto(document: Document) -> router_pb2.Document:
@@ -117,6 +166,8 @@ def document_to_proto(document: Document) -> router_pb2.Document:
         metadata = struct_pb2.Struct()
         metadata.update(document.metadata)
         message.metadata.CopyFrom(metadata)
+    if document.image is not None:
+        message.image.CopyFrom(image_to_proto(document.image))
     return message
 
 
@@ -186,3 +237,14 @@ def degradation_to_proto(degradation: Degradation) -> router_pb2.Degradation:
 def degradation_from_proto(message: router_pb2.Degradation) -> Degradation:
     """What went otherwise than asked, at a source."""
     return Degradation(message.stage, message.reason, message.message)
+
+
+def route_to_proto(route: Route) -> router_pb2.Route:
+    """What was done with a vector space."""
+    return router_pb2.Route(
+        collection=route.collection,
+        space=route.space,
+        searched=route.searched,
+        reason=route.reason,
+        message=route.message,
+    )

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import grpc.aio
 
 from searchmesh.router import convert
-from searchmesh.router.index import Filter
+from searchmesh.router.index import Content, Filter
 from searchmesh.router.ports import SourceAnswer
 from searchmesh.router.query import Hit, Mode
 from searchmesh.router.remote import Remote
-from searchmesh.v1 import common_pb2, router_pb2, router_pb2_grpc
+from searchmesh.v1 import router_pb2, router_pb2_grpc
 
 _ADDRESS = re.compile(r"(?P<name>[\w-]{1,64})=(?P<target>(?:[a-z]+:///)?[^/\s]+)(?:/(?P<collection>\S+))?", re.ASCII)
 
@@ -43,12 +43,12 @@ class RemoteSource:
         self._retrieve = router_pb2_grpc.RetrieverStub(channel).Retrieve
 
     async def retrieve(
-        self, text: str, mode: Mode, top_k: int, filter: Filter | None, *, timeout_s: float
+        self, query: Content, mode: Mode, top_k: int, filter: Filter | None, *, timeout_s: float
     ) -> SourceAnswer:
         """See `Source`. Hits without an id or seen before are left out."""
         request = router_pb2.RetrieveRequest(
             collection=self._address.collection,
-            query=common_pb2.Content(text=text),
+            query=convert.content_to_proto(query),
             mode=convert.mode_to_proto(mode),
             top_k=top_k,
             filter=None if filter is None else convert.filter_to_proto(filter),

@@ -23,7 +23,10 @@ class Ranking(Generic[K]):
     """No document that it did not list can have scored more than this."""
 
     weight: float = 1.0
-    """Relative to the other rankings."""
+    """Relative to the other rankings of its side."""
+
+    side: str = "text"
+    """What of the documents it goes by, ``text`` or ``image``: a document may have no other side."""
 
 
 def rrf(rankings: Sequence[Ranking[K]], k: int = RRF_K) -> dict[K, float]:
@@ -45,6 +48,21 @@ def convex(rankings: Sequence[Ranking[K]]) -> dict[K, float]:
     total = sum(ranking.weight for ranking in rankings) or 1.0
     fused = z_sum((ranking.weight / total, listed(ranking, keys)) for ranking in rankings)
     return _sorted(dict(zip(keys, fused, strict=True)))
+
+
+def best_side(sides: Sequence[Mapping[K, float]]) -> dict[K, float]:
+    """One order out of one for each side: a document is as good as the better of its sides. Best first, ties as listed.
+
+    Votes of sides cannot be summed, as those documents would win that have both. Measured nDCG@10 on cranfield (all as
+    texts, dense alone: .499), best side and sum, where dense vectors stand for those of images: a third of the
+    documents as texts, a third as images, a third as both: convex .532 .433, RRF .502 .301; half and half: convex
+    .526 .446, RRF .496 .366.
+    """
+    best: dict[K, float] = {}
+    for side in sides:
+        for key, score in side.items():
+            best[key] = max(score, best.get(key, score))
+    return _sorted(best)
 
 
 def listed(ranking: Ranking[K], keys: Iterable[K]) -> list[float]:

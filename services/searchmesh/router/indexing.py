@@ -3,7 +3,7 @@
 ::
 
     stream ─► window: batches in flight, acknowledged in order ─► progress
-              batch: check ─► hash ─► embed what changed ─► write
+              batch: check ─► hash ─► embed what changed, space by space ─► write
 
 Everything is idempotent: a stream that was cut is sent again from `acknowledged`.
 """
@@ -12,14 +12,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from searchmesh.router.documents import check_document, content_hash, passage
-from searchmesh.router.index import Collection, Index, Record, Space, Vector
+from searchmesh.router.documents import check_document, content_hash
+from searchmesh.router.index import Collection, Index, Record
 from searchmesh.router.patience import patiently
 from searchmesh.router.ports import Embedder
+from searchmesh.router.vectors import Vectoriser
 from searchmesh.router.window import Arrival, Window
-from searchmesh.runtime.errors import FailedPrecondition, InvalidArgument, SearchmeshError
+from searchmesh.runtime.errors import InvalidArgument, SearchmeshError
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class IndexingLimits:
     window: int
     embed_timeout_s: float
     patience_s: float
+    max_image_bytes: int
 
 
 class Indexer:
@@ -69,8 +71,8 @@ class Indexer:
 
     def __init__(self, index: Index, embedder: Embedder, limits: IndexingLimits) -> None:
         self._index = index
-        self._embedder = embedder
         self._limits = limits
+        self._vectoriser = Vectoriser(embedder, timeout_s=limits.embed_timeout_s, patience_s=limits.patience_s)
 
     async def run(
         self, collection: Collection, arriving: AsyncIterator[Sequence[Arrival]]
@@ -93,12 +95,12 @@ class Indexer:
                 yield progress
 
     async def _process(self, collection: Collection, batch: Sequence[Arrival]) -> Progress:
-        good, failures = _checked(collection, batch)
+        good, failures = self._checked(collection, batch)
         hashes = [content_hash(one.document, collection) for one in good]
         ids = [one.document.id for one in good]
         known = await patiently(lambda: self._index.content_hashes(collection, ids), self._limits.patience_s)
         changed = [(arrival, new) for arrival, new, old in zip(good, hashes, known, strict=True) if new != old]
-        made = await self._vectors(collection, [arrival for arrival, _ in changed])
+        made = await self._vectoriser.vectors(collection, [arrival.document for arrival, _ in changed])
         records = []
         truncated = 0
         for (arrival, new), vectors in zip(changed, made, strict=True):
@@ -106,65 +108,23 @@ class Indexer:
                 failures.append(Failure(arrival.position, arrival.document.id, vectors))
             else:
                 truncated += vectors.truncated
-                records.append(Record(arrival.document, new, vectors.by_space))
+                records.append(Record(arrival.document, new, vectors.by_space, vectors.tokens))
         if records:
             await patiently(lambda: self._index.upsert(collection, records), self._limits.patience_s)
         failures.sort(key=lambda failure: failure.position)
         return Progress(len(batch), len(records), len(good) - len(changed), truncated, len(failures), tuple(failures))
 
-    async def _vectors(self, collection: Collection, arrivals: Sequence[Arrival]) -> list[_Vectors | SearchmeshError]:
-        made: list[_Vectors | SearchmeshError] = [_Vectors() for _ in arrivals]
-        for space in collection.spaces:
-            for number, answer in enumerate(await self._embed(space, [passage(one.document) for one in arrivals])):
-                so_far = made[number]
-                if isinstance(answer, SearchmeshError):
-                    made[number] = answer
-                elif isinstance(so_far, _Vectors):
-                    so_far.by_space[space.name], cut = answer
-                    so_far.truncated |= cut
-        return made
-
-    async def _embed(self, space: Space, texts: Sequence[str]) -> list[tuple[Vector, bool] | SearchmeshError]:
-        if not texts:
-            return []
-        try:
-            answer = await patiently(
-                lambda: self._embedder.embed_passages(
-                    space.embedder, space.dimensions, texts, timeout_s=self._limits.embed_timeout_s
-                ),
-                self._limits.patience_s,
-            )
-        except InvalidArgument as error:
-            # One text spoils the request: halve until it stands alone.
-            if len(texts) == 1:
-                return [error]
-            middle = len(texts) // 2
-            return [*await self._embed(space, texts[:middle]), *await self._embed(space, texts[middle:])]
-        if len(answer.vectors[0]) != space.dimensions:
-            raise FailedPrecondition(
-                f"model {space.embedder} now has {len(answer.vectors[0])} dimensions, the collection "
-                f"{space.dimensions}; make a new collection for it"
-            )
-        return list(zip(answer.vectors, answer.truncated, strict=True))
-
-
-@dataclass(slots=True)
-class _Vectors:
-    by_space: dict[str, Vector] = field(default_factory=dict)
-    truncated: bool = False
-
-
-def _checked(collection: Collection, batch: Sequence[Arrival]) -> tuple[list[Arrival], list[Failure]]:
-    good, failures = [], []
-    for arrival in batch:
-        error = arrival.error
-        if error is None:
-            try:
-                check_document(arrival.document, collection)
-            except InvalidArgument as refused:
-                error = refused
-        if error is None:
-            good.append(arrival)
-        else:
-            failures.append(Failure(arrival.position, arrival.document.id, error))
-    return good, failures
+    def _checked(self, collection: Collection, batch: Sequence[Arrival]) -> tuple[list[Arrival], list[Failure]]:
+        good, failures = [], []
+        for arrival in batch:
+            error = arrival.error
+            if error is None:
+                try:
+                    check_document(arrival.document, collection, max_image_bytes=self._limits.max_image_bytes)
+                except InvalidArgument as refused:
+                    error = refused
+            if error is None:
+                good.append(arrival)
+            else:
+                failures.append(Failure(arrival.position, arrival.document.id, error))
+        return good, failures

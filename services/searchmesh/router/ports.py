@@ -9,29 +9,73 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from searchmesh.router.index import Filter, Vector
+from searchmesh.router.index import Content, Filter, MultiVectors, Space, Vector
 from searchmesh.router.query import Degradation, Hit, Mode
 
 
 @dataclass(frozen=True, slots=True)
+class Model:
+    """What a service says of one of its models."""
+
+    name: str
+    modalities: frozenset[str] = frozenset({"text"})
+    dimensions: Sequence[int] = ()
+    """Sizes of its single vectors, ascending; empty: it has none."""
+
+    multi_vector: bool = False
+    is_default: bool = False
+
+    @property
+    def reads(self) -> str:
+        """Its modalities, for messages."""
+        return " and ".join(f"{modality}s" if modality == "image" else modality for modality in sorted(self.modalities))
+
+
+@dataclass(frozen=True, slots=True)
 class Embedded:
-    """Vectors of texts, in their order."""
+    """Vectors of what was sent, in its order."""
 
     model: str
     vectors: Sequence[Vector]
     truncated: Sequence[bool]
 
 
+@dataclass(frozen=True, slots=True)
+class TokenVectors:
+    """Token vectors of what was sent, in its order: the rows of each, one below the other, as the index stores them."""
+
+    model: str
+    dimensions: int
+    blocks: Sequence[bytes]
+    truncated: Sequence[bool]
+
+
 class Embedder(Protocol):
     """The embedding service. An empty model is its default one, 0 dimensions are the model's own."""
 
-    async def embed_query(self, model: str, dimensions: int, text: str, *, timeout_s: float) -> Vector:
-        """The vector of a search query, before bulk work; what is too long is cut at its end."""
+    async def models(self, *, timeout_s: float) -> Sequence[Model]:
+        """The models that it serves."""
         ...
 
-    async def embed_passages(self, model: str, dimensions: int, texts: Sequence[str], *, timeout_s: float) -> Embedded:
-        """The vectors of texts to be found, as bulk work; what is too long is cut at its end."""
+    async def embed_query(self, space: Space, query: Content, *, timeout_s: float) -> Vector:
+        """The vector of a search query, before bulk work; a text that is too long is cut at its end."""
         ...
+
+    async def embed_passages(self, space: Space, contents: Sequence[Content], *, timeout_s: float) -> Embedded:
+        """The vectors of what is to be found, as bulk work; a text that is too long is cut at its end."""
+        ...
+
+    async def embed_tokens(self, multi: MultiVectors, contents: Sequence[Content], *, timeout_s: float) -> TokenVectors:
+        """The token vectors of what is to be reranked later, as bulk work; too long a text is cut at its end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVectors:
+    """Documents to be reranked, as the token vectors that were stored with them."""
+
+    multi: MultiVectors
+    blocks: Sequence[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +89,14 @@ class Reranked:
 class Reranker(Protocol):
     """The reranking service. An empty model is its default one."""
 
-    async def rerank(self, model: str, query: str, documents: Sequence[str], *, timeout_s: float) -> Reranked:
-        """How relevant each document is to the query; documents that are too long are cut at their end."""
+    async def models(self, *, timeout_s: float) -> Sequence[Model]:
+        """The models that it serves."""
+        ...
+
+    async def rerank(
+        self, model: str, query: Content, documents: Sequence[Content] | StoredVectors, *, timeout_s: float
+    ) -> Reranked:
+        """How relevant each document is to the query; texts that are too long are cut at their end."""
         ...
 
 
@@ -62,7 +112,7 @@ class Source(Protocol):
     """A place outside that implements searchmesh.v1.Retriever."""
 
     async def retrieve(
-        self, text: str, mode: Mode, top_k: int, filter: Filter | None, *, timeout_s: float
+        self, query: Content, mode: Mode, top_k: int, filter: Filter | None, *, timeout_s: float
     ) -> SourceAnswer:
         """Its best documents for a query."""
         ...

@@ -1,21 +1,16 @@
-"""The services that the router calls, behind gRPC."""
+"""Calls to the services behind the router."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import grpc.aio
-import numpy as np
 
-from searchmesh.catalog import load_card
-from searchmesh.router.index import Vector
-from searchmesh.router.ports import Embedded, Reranked
+from searchmesh.router.ports import Model
 from searchmesh.runtime.breaker import Breaker
-from searchmesh.runtime.errors import DeadlineExceeded, Internal, NotFound, Unavailable, from_rpc_error
+from searchmesh.runtime.errors import DeadlineExceeded, Unavailable, from_rpc_error
 from searchmesh.runtime.telemetry import inject
-from searchmesh.v1 import common_pb2, embedding_pb2, embedding_pb2_grpc, reranker_pb2, reranker_pb2_grpc
+from searchmesh.v1 import models_pb2, models_pb2_grpc
 
 
 class Remote:
@@ -56,79 +51,24 @@ class Remote:
         return Unavailable(f"the {self._name} {what}", reason=self._reason)
 
 
-class RemoteEmbedder:
-    """An `Embedder` behind gRPC."""
+class RemoteModels:
+    """searchmesh.v1.Models of a service."""
 
-    def __init__(self, channel: grpc.aio.Channel, *, patience_s: float) -> None:
-        self._remote = Remote("embedding service", patience_s=patience_s)
-        self._embed = embedding_pb2_grpc.EmbeddingStub(channel).Embed
+    def __init__(self, channel: grpc.aio.Channel, remote: Remote) -> None:
+        self._remote = remote
+        self._list = models_pb2_grpc.ModelsStub(channel).List
 
-    async def embed_query(self, model: str, dimensions: int, text: str, *, timeout_s: float) -> Vector:
-        """See `Embedder`."""
-        request = embedding_pb2.EmbedRequest(
-            model=model,
-            task=_task(model, query=True),
-            inputs=[common_pb2.Content(text=text)],
-            dimensions=dimensions,
-            truncation=common_pb2.TRUNCATION_END,
-            lane=common_pb2.LANE_INTERACTIVE,
-        )
-        response = await self._remote.call(self._embed, request, timeout_s=timeout_s)
-        return _vectors(response.vectors, 1)[0]
-
-    async def embed_passages(self, model: str, dimensions: int, texts: Sequence[str], *, timeout_s: float) -> Embedded:
-        """See `Embedder`."""
-        request = embedding_pb2.EmbedRequest(
-            model=model,
-            task=_task(model, query=False),
-            inputs=[common_pb2.Content(text=text) for text in texts],
-            dimensions=dimensions,
-            truncation=common_pb2.TRUNCATION_END,
-            lane=common_pb2.LANE_BULK,
-        )
-        response: embedding_pb2.EmbedResponse = await self._remote.call(self._embed, request, timeout_s=timeout_s)
-        return Embedded(
-            model=response.model,
-            vectors=_vectors(response.vectors, len(texts)),
-            truncated=[info.truncated for info in response.inputs],
-        )
-
-
-class RemoteReranker:
-    """A `Reranker` behind gRPC."""
-
-    def __init__(self, channel: grpc.aio.Channel, *, patience_s: float) -> None:
-        self._remote = Remote("reranking service", patience_s=patience_s)
-        self._rerank = reranker_pb2_grpc.RerankerStub(channel).Rerank
-
-    async def rerank(self, model: str, query: str, documents: Sequence[str], *, timeout_s: float) -> Reranked:
-        """See `Reranker`."""
-        request = reranker_pb2.RerankRequest(
-            model=model,
-            query=common_pb2.Content(text=query),
-            documents=[common_pb2.Content(text=document) for document in documents],
-            truncation=common_pb2.TRUNCATION_END,
-            lane=common_pb2.LANE_INTERACTIVE,
-        )
-        response: reranker_pb2.RerankResponse = await self._remote.call(self._rerank, request, timeout_s=timeout_s)
-        scores = {result.index: result.relevance_score for result in response.results}
-        if scores.keys() != set(range(len(documents))):
-            raise Internal("the reranking service did not score every document", reason="RERANKER_ANSWER")
-        return Reranked(response.model, [scores[position] for position in range(len(documents))])
-
-
-@cache
-def _task(model: str, *, query: bool) -> str:
-    """The task that a model's card names for search. Empty (the model's own default) for a model without card."""
-    try:
-        card = load_card(model)
-    except NotFound:
-        return ""
-    return (card.query_task if query else card.passage_task) or ""
-
-
-def _vectors(packed: common_pb2.Vectors, count: int) -> list[Vector]:
-    vectors = np.frombuffer(packed.data, dtype="<f4")
-    if packed.dtype != common_pb2.DTYPE_FLOAT32 or vectors.size != count * packed.dimensions:
-        raise Internal("the embedding service did not answer one vector a text", reason="EMBEDDING_ANSWER")
-    return list(vectors.reshape(count, packed.dimensions).astype(np.float32, copy=False))
+    async def models(self, *, timeout_s: float) -> list[Model]:
+        """The models that the service serves."""
+        request = models_pb2.ListModelsRequest()
+        response: models_pb2.ListModelsResponse = await self._remote.call(self._list, request, timeout_s=timeout_s)
+        return [
+            Model(
+                name=model.name,
+                modalities=frozenset(model.modalities or ["text"]),
+                dimensions=tuple(model.dimensions),
+                multi_vector=model.multi_vector,
+                is_default=model.is_default,
+            )
+            for model in response.models
+        ]

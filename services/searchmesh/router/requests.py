@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 
 from searchmesh.router import convert
+from searchmesh.router.documents import check_image
 from searchmesh.router.fusion import RRF_K
+from searchmesh.router.index import Content
 from searchmesh.router.query import (
     MAX_CANDIDATES,
     MAX_QUERY_BYTES,
     MAX_RERANK_DEPTH,
     FusionMethod,
     FusionOptions,
+    Mode,
     RerankOptions,
     SearchQuery,
 )
@@ -30,7 +33,7 @@ _METHODS = {
 }
 
 
-def search_query(request: router_pb2.SearchRequest) -> SearchQuery:
+def search_query(request: router_pb2.SearchRequest, *, max_image_bytes: int) -> SearchQuery:
     """The search of a request. Raises InvalidArgument."""
     if not 1 <= len(request.collections) <= MAX_COLLECTIONS:
         raise InvalidArgument("collections", f"must name 1 to {MAX_COLLECTIONS}, names {len(request.collections)}")
@@ -42,10 +45,11 @@ def search_query(request: router_pb2.SearchRequest) -> SearchQuery:
             f"offset + top_k is {request.offset + top_k}, above the {candidates} candidates of each retriever; "
             f"ask for more candidates (at most {MAX_CANDIDATES})",
         )
+    content = _content(request.query, max_image_bytes)
     return SearchQuery(
-        text=_text(request.query),
+        content=content,
         collections=tuple(request.collections),
-        mode=convert.mode_from_proto("mode", request.mode),
+        mode=_mode(request.mode, content),
         top_k=top_k,
         offset=request.offset,
         filter=convert.filter_from_proto(request.filter) if request.HasField("filter") else None,
@@ -53,16 +57,18 @@ def search_query(request: router_pb2.SearchRequest) -> SearchQuery:
         rerank=_rerank(request.rerank),
         candidates=candidates,
         ids_only=request.ids_only,
+        spaces=tuple(dict.fromkeys(request.spaces)),
     )
 
 
-def retrieve_query(request: router_pb2.RetrieveRequest) -> SearchQuery:
+def retrieve_query(request: router_pb2.RetrieveRequest, *, max_image_bytes: int) -> SearchQuery:
     """The search of a request for candidates: as many as each retriever gives, and no reranking."""
     top_k = _limited("top_k", request.top_k or DEFAULT_CANDIDATES, MAX_CANDIDATES)
+    content = _content(request.query, max_image_bytes)
     return SearchQuery(
-        text=_text(request.query),
+        content=content,
         collections=(request.collection,),
-        mode=convert.mode_from_proto("mode", request.mode),
+        mode=_mode(request.mode, content),
         top_k=top_k,
         filter=convert.filter_from_proto(request.filter) if request.HasField("filter") else None,
         rerank=RerankOptions(enabled=False),
@@ -70,9 +76,11 @@ def retrieve_query(request: router_pb2.RetrieveRequest) -> SearchQuery:
     )
 
 
-def _text(query: common_pb2.Content) -> str:
+def _content(query: common_pb2.Content, max_image_bytes: int) -> Content:
     if query.WhichOneof("content") == "image":
-        raise InvalidArgument("query.image", "no vector space of a collection takes images")
+        image = convert.image_from_proto(query.image)
+        check_image("query.image", image, max_image_bytes)
+        return image
     if not query.text or query.text.isspace():
         raise InvalidArgument("query.text", "is empty")
     if 4 * len(query.text) > MAX_QUERY_BYTES and (size := len(query.text.encode())) > MAX_QUERY_BYTES:
@@ -80,12 +88,19 @@ def _text(query: common_pb2.Content) -> str:
     return query.text
 
 
+def _mode(value: int, content: Content) -> Mode:
+    mode = convert.mode_from_proto("mode", value)
+    if mode is Mode.LEXICAL and not isinstance(content, str):
+        raise InvalidArgument("mode", "is lexical, and an image has no words to look up")
+    return mode
+
+
 def _fusion(message: router_pb2.Fusion) -> FusionOptions:
     if message.method not in _METHODS:
         raise InvalidArgument("fusion.method", f"{message.method} is not a known value")
-    weight = message.dense_weight if message.HasField("dense_weight") else 0.5
+    weight = message.dense_weight if message.HasField("dense_weight") else None
     # NaN is not within any bounds.
-    if not 0 <= weight <= 1 or math.isnan(weight):
+    if weight is not None and (not 0 <= weight <= 1 or math.isnan(weight)):
         raise InvalidArgument("fusion.dense_weight", f"must be from 0 to 1, is {weight:g}")
     return FusionOptions(_METHODS[message.method], message.rrf_k or RRF_K, weight)
 

@@ -7,22 +7,20 @@ from dataclasses import dataclass
 
 from searchmesh.router.blend import blend, blends
 from searchmesh.router.budgets import Budgets
-from searchmesh.router.documents import passage
 from searchmesh.router.fusion import Ranking
-from searchmesh.router.index import Document
-from searchmesh.router.ports import Reranker
+from searchmesh.router.index import Content, Document, Image
+from searchmesh.router.known_models import KnownModels
+from searchmesh.router.library import Library
+from searchmesh.router.ports import Model, Reranker
+from searchmesh.router.query import Degradation
+from searchmesh.router.reading import reading
 from searchmesh.router.retrieval import Key, measured
-from searchmesh.runtime.errors import DeadlineExceeded
+from searchmesh.runtime.errors import DeadlineExceeded, InvalidArgument, SearchmeshError
 from searchmesh.runtime.rpc import Call
 
-MAX_PASSAGE_CHARACTERS = 32 * 1024
-"""Sent of one document: about what the longest context of a reranker takes when it reads one at a time."""
-
-MAX_REQUEST_CHARACTERS = 2 * 1024 * 1024
-"""Sent of all documents: below the size of a gRPC message however many bytes a character has."""
-
 FUSED_WEIGHT = 2.0
-"""Where rankings of several places cannot be compared, the fused one stands for the two of dense and lexical."""
+"""Where rankings of several places or sides cannot be compared, the fused one stands for the two of dense and
+lexical."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +29,7 @@ class Reordered:
 
     scores: Mapping[Key, float]
     rerank: Mapping[Key, float]
+    degraded: Sequence[Degradation] = ()
 
 
 class Reranking:
@@ -38,36 +37,54 @@ class Reranking:
 
     def __init__(self, reranker: Reranker, budgets: Budgets) -> None:
         self._reranker = reranker
+        self._models = KnownModels(reranker)
         self._budgets = budgets
 
     async def reorder(
         self,
-        model: str,
-        query: str,
-        documents: Mapping[Key, Document],
+        name: str,
+        query: Content,
+        candidates: Mapping[Key, Document],
         rankings: Sequence[Ranking[Key]],
         fused: Mapping[Key, float],
+        library: Library,
         call: Call,
     ) -> Reordered:
-        """New scores of the documents. Those without text have none.
+        """New scores of the candidates. Those that the model cannot read have none.
 
-        Raises DeadlineExceeded if the caller's time is too short to begin with, and what the reranker raises.
+        Raises DeadlineExceeded if the caller's time is too short to begin with, InvalidArgument if the model cannot
+        read the query, and what the reranker raises.
         """
-        texts = {key: text for key, document in documents.items() if (text := passage(document))}
-        if not texts:
-            return Reordered({}, {})
         timeout_s = self._budgets.rerank(call.deadline)
         if timeout_s <= 0:
             raise DeadlineExceeded("no time was left for the reranker")
-        limit = min(MAX_PASSAGE_CHARACTERS, MAX_REQUEST_CHARACTERS // len(texts))
+        model = await self._model(name, timeout_s)
+        if isinstance(query, Image) and "image" not in model.modalities:
+            raise InvalidArgument(
+                "rerank.model", f"{model.name} does not read images", reason="RERANKER_READS_NO_IMAGES"
+            )
+        images = {key for ranking in rankings if ranking.side == "image" for key in ranking.scores}
+        read = await reading(model, candidates, images, library)
+        if not read.keys:
+            return Reordered({}, {}, read.degraded)
         with measured(call, "rerank"):
             answer = await self._reranker.rerank(
-                model, query, [text[:limit] for text in texts.values()], timeout_s=timeout_s
+                name, query, read.documents, timeout_s=self._budgets.rerank(call.deadline)
             )
-        keys = list(texts)
-        raw = dict(zip(keys, answer.scores, strict=True))
+        raw = dict(zip(read.keys, answer.scores, strict=True))
         if not blends(answer.model):
-            return Reordered(raw, raw)
-        if len({place for place, _ in fused}) > 1:
+            return Reordered(raw, raw, read.degraded)
+        places, sides = {place for place, _ in fused}, {ranking.side for ranking in rankings}
+        if len(places) > 1 or len(sides) > 1:
             rankings = [Ranking("fused", fused, min(fused.values()), FUSED_WEIGHT)]
-        return Reordered(dict(zip(keys, blend(answer.scores, keys, rankings), strict=True)), raw)
+        return Reordered(
+            dict(zip(read.keys, blend(answer.scores, read.keys, rankings), strict=True)), raw, read.degraded
+        )
+
+    async def _model(self, name: str, timeout_s: float) -> Model:
+        """What is known of the model. If its service cannot say, it reads text, and the next call tells the rest."""
+        try:
+            known = await self._models.get(name, timeout_s=timeout_s)
+        except SearchmeshError:
+            known = None
+        return known or Model(name)

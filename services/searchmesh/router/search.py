@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
 
 from searchmesh.router.collections import Collections
-from searchmesh.router.fusion import Ranking, convex, rrf
-from searchmesh.router.index import Collection, Document, Index
+from searchmesh.router.fusion import Ranking, best_side, convex, rrf
+from searchmesh.router.index import Document, Index
+from searchmesh.router.library import Library
 from searchmesh.router.plan import plan
-from searchmesh.router.query import Degradation, FusionMethod, FusionOptions, Hit, SearchQuery, SearchResult
+from searchmesh.router.query import (
+    MAX_IMAGE_BYTES,
+    Degradation,
+    FusionMethod,
+    FusionOptions,
+    Hit,
+    SearchQuery,
+    SearchResult,
+)
 from searchmesh.router.reranking import Reordered, Reranking
 from searchmesh.router.retrieval import Key, Retrieval, measured
 from searchmesh.runtime.errors import FailedPrecondition, InvalidArgument, NotFound, SearchmeshError
@@ -48,58 +57,47 @@ class Searcher:
         retrieved = await self._retrieval.retrieve(ways, query, call)
         with measured(call, "fuse"):
             fused = fuse(retrieved.rankings, query.fusion)
-        documents: dict[Key, Document | None] = dict(retrieved.documents)
-        degraded = list(retrieved.degraded)
+        library = Library(self._index, ways.collections, retrieved.documents, call)
         reordered = Reordered({}, {})
         if ways.reranker is not None:
-            head = list(fused)[: query.rerank.depth]
-            await self._fetch(head, documents, ways.collections, call)
-            found = {key: document for key in head if (document := documents[key])}
-            try:
-                reordered = await self._reranking.reorder(
-                    ways.reranker, query.text, found, retrieved.rankings, fused, call
-                )
-            except SearchmeshError as error:
-                if query.rerank.required or (query.rerank.model and isinstance(error, _MISNAMED)):
-                    raise
-                degraded.append(Degradation("rerank", error.reason, f"left in fused order: {error.message}"))
-        page = _order(fused, reordered.scores)[query.offset : query.end]
+            reordered = await self._rerank(ways.reranker, query, retrieved.rankings, fused, library, call)
+        page = ordered(fused, reordered.scores)[query.offset : query.end]
+        degraded = [*retrieved.degraded, *reordered.degraded]
+        documents = {key: Document(key[1]) for key in page}
         if not query.ids_only:
-            await self._fetch(page, documents, ways.collections, call)
-            page = [key for key in page if documents[key] is not None]
+            documents = await library.fetch(page)
+            documents, without = await _with_images(documents, library)
+            degraded += without
         tables = _tables(retrieved.rankings, fused, reordered)
         hits = [
             Hit(
-                collection=place,
-                document=Document(id) if query.ids_only else documents[place, id] or Document(id),
-                score=reordered.scores.get((place, id), fused[place, id]),
-                stage_scores={stage: table[place, id] for stage, table in tables if (place, id) in table},
+                collection=key[0],
+                document=document,
+                score=reordered.scores.get(key, fused[key]),
+                stage_scores={stage: table[key] for stage, table in tables if key in table},
             )
-            for place, id in page
+            for key, document in documents.items()
         ]
         _record(call, degraded)
-        return SearchResult(hits, candidates=len(fused), degraded=degraded)
+        return SearchResult(hits, candidates=len(fused), degraded=degraded, routes=retrieved.routes)
 
-    async def _fetch(
+    async def _rerank(
         self,
-        keys: Iterable[Key],
-        documents: dict[Key, Document | None],
-        collections: Sequence[Collection],
+        model: str,
+        query: SearchQuery,
+        rankings: Sequence[Ranking[Key]],
+        fused: Mapping[Key, float],
+        library: Library,
         call: Call,
-    ) -> None:
-        """Add the documents of `keys` that are not there yet; None for those that were deleted meanwhile."""
-        missing = [key for key in keys if key not in documents]
-        if not missing:
-            return
-        wanted = [
-            (collection, ids)
-            for collection in collections
-            if (ids := [id for place, id in missing if place == collection.name])
-        ]
-        with measured(call, "fetch"):
-            answers = await asyncio.gather(*(self._index.fetch(collection, ids) for collection, ids in wanted))
-        for (collection, ids), answer in zip(wanted, answers, strict=True):
-            documents.update(zip(((collection.name, id) for id in ids), answer, strict=True))
+    ) -> Reordered:
+        """The best candidates in the reranker's order; nothing but the reason if it cannot be had and need not be."""
+        candidates = await library.fetch(list(fused)[: query.rerank.depth])
+        try:
+            return await self._reranking.reorder(model, query.content, candidates, rankings, fused, library, call)
+        except SearchmeshError as error:
+            if query.rerank.required or (query.rerank.model and isinstance(error, _MISNAMED)):
+                raise
+            return Reordered({}, {}, [Degradation("rerank", error.reason, f"left in fused order: {error.message}")])
 
 
 _MISNAMED = (NotFound, InvalidArgument, FailedPrecondition)
@@ -107,16 +105,34 @@ _MISNAMED = (NotFound, InvalidArgument, FailedPrecondition)
 
 
 def fuse(rankings: Sequence[Ranking[Key]], options: FusionOptions) -> dict[Key, float]:
-    """One order out of all rankings, best first."""
+    """One order out of all rankings, best first: out of those of each side, and then of the sides."""
+    sides: dict[str, list[Ranking[Key]]] = {}
+    for ranking in rankings:
+        sides.setdefault(ranking.side, []).append(ranking)
     if options.method is FusionMethod.CONVEX:
-        return convex(rankings)
-    return rrf(rankings, options.rrf_k)
+        return best_side([convex(side) for side in sides.values()])
+    return best_side([rrf(side, options.rrf_k) for side in sides.values()])
 
 
-def _order(fused: Mapping[Key, float], reranked: Mapping[Key, float]) -> list[Key]:
-    """What was reranked by its new scores, ties in fused order; behind it the rest in fused order."""
-    head = sorted((key for key in fused if key in reranked), key=lambda key: -reranked[key])
-    return [*head, *(key for key in fused if key not in reranked)]
+def ordered(fused: Mapping[Key, float], reranked: Mapping[Key, float]) -> list[Key]:
+    """The candidates that were reranked, best first and ties in fused order, in the places that they have in fused
+    order. The others (beyond the reranker's depth, or not to be read by it) keep theirs.
+    """
+    best = iter(sorted((key for key in fused if key in reranked), key=lambda key: -reranked[key]))
+    return [next(best) if key in reranked else key for key in fused]
+
+
+async def _with_images(
+    documents: dict[Key, Document], library: Library
+) -> tuple[dict[Key, Document], list[Degradation]]:
+    """The documents of a page with the data of their images, as much of it as an answer can hold."""
+    images = {key: document.image for key, document in documents.items() if document.image is not None}
+    whole = await library.images(images, MAX_IMAGE_BYTES)
+    pictured = {key: replace(document, image=whole.get(key, document.image)) for key, document in documents.items()}
+    if (left := len(images) - len(whole)) == 0:
+        return pictured, []
+    message = f"{left} hits are without the data of their image: an answer holds {MAX_IMAGE_BYTES} bytes of images"
+    return pictured, [Degradation("fetch", "IMAGES_LEFT_OUT", message)]
 
 
 def _tables(

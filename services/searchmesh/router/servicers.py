@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
 from searchmesh.router import convert, requests
 from searchmesh.router.collections import Collections
 from searchmesh.router.documents import check_id
-from searchmesh.router.index import Collection, Document, Index
+from searchmesh.router.index import Collection, Document, Image, Index
 from searchmesh.router.indexing import Indexer, Progress
+from searchmesh.router.query import MAX_IMAGE_BYTES
 from searchmesh.router.search import Searcher
 from searchmesh.router.window import Arrival
 from searchmesh.runtime.errors import InvalidArgument
@@ -27,29 +29,34 @@ ARRIVALS_AT_ONCE = 16
 class RouterServicer:
     """Answers searchmesh.v1.Router."""
 
-    def __init__(self, searcher: Searcher) -> None:
+    def __init__(self, searcher: Searcher, *, max_image_bytes: int) -> None:
         self._searcher = searcher
+        self._max_image_bytes = max_image_bytes
 
     async def Search(self, request: router_pb2.SearchRequest, call: Call) -> router_pb2.SearchResponse:
         """One page of results."""
-        result = await self._searcher.search(requests.search_query(request), call)
+        query = requests.search_query(request, max_image_bytes=self._max_image_bytes)
+        result = await self._searcher.search(query, call)
         return router_pb2.SearchResponse(
             hits=[convert.hit_to_proto(hit) for hit in result.hits],
             candidates=result.candidates,
             degraded=[convert.degradation_to_proto(one) for one in result.degraded],
             timings=call.stages.to_proto(),
+            routes=[convert.route_to_proto(one) for one in result.routes],
         )
 
 
 class RetrieverServicer:
     """Answers searchmesh.v1.Retriever, over the router's own collections."""
 
-    def __init__(self, searcher: Searcher) -> None:
+    def __init__(self, searcher: Searcher, *, max_image_bytes: int) -> None:
         self._searcher = searcher
+        self._max_image_bytes = max_image_bytes
 
     async def Retrieve(self, request: router_pb2.RetrieveRequest, call: Call) -> router_pb2.RetrieveResponse:
         """Candidates in fused order."""
-        result = await self._searcher.search(requests.retrieve_query(request), call)
+        query = requests.retrieve_query(request, max_image_bytes=self._max_image_bytes)
+        result = await self._searcher.search(query, call)
         return router_pb2.RetrieveResponse(
             hits=[convert.hit_to_proto(hit) for hit in result.hits],
             degraded=[convert.degradation_to_proto(one) for one in result.degraded],
@@ -119,9 +126,19 @@ class DocumentsServicer:
     ) -> router_pb2.GetDocumentsResponse:
         """Documents by id."""
         _check_ids(request.ids)
-        found = await self._index.fetch(await self._collections.get(request.collection), request.ids)
+        collection = await self._collections.get(request.collection)
+        found = [one for one in await self._index.fetch(collection, request.ids) if one is not None]
+        pictured = {one.id: one.image.unfetched for one in found if one.image is not None and one.image.unfetched}
+        if (size := sum(pictured.values())) > MAX_IMAGE_BYTES:
+            raise InvalidArgument(
+                "ids", f"names {size} bytes of images, an answer holds {MAX_IMAGE_BYTES}; ask for fewer documents"
+            )
+        data = dict(zip(pictured, await self._index.image_data(collection, list(pictured)), strict=True))
         return router_pb2.GetDocumentsResponse(
-            documents=[convert.document_to_proto(document) for document in found if document is not None]
+            documents=[
+                convert.document_to_proto(replace(one, image=Image(data=image)) if (image := data.get(one.id)) else one)
+                for one in found
+            ]
         )
 
     async def Delete(

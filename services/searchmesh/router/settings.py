@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
 from searchmesh.router.federation import SourceAddress
-from searchmesh.router.query import STAGES
+from searchmesh.router.query import MAX_IMAGE_BYTES, STAGES
 from searchmesh.runtime.settings import ServiceSettings
 
 
@@ -46,6 +46,9 @@ class RouterSettings(ServiceSettings):
 
     source_timeout_ms: int = Field(default=2_000, ge=1)
     """Longest wait for a source; then the search goes on without."""
+
+    max_image_bytes: int = Field(default=4 * 1024 * 1024, ge=1, le=MAX_IMAGE_BYTES)
+    """Bytes of the image of a document or of a query, as sent."""
 
     index_batch_documents: int = Field(default=64, ge=1)
     """Documents of one embedding request when indexing."""

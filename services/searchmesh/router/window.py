@@ -13,8 +13,9 @@ from searchmesh.runtime.errors import SearchmeshError
 
 R = TypeVar("R")
 
-MAX_BATCH_CHARACTERS = 1024 * 1024
-"""Text of one batch, unless a single document has more: bounds the memory of a window and the size of a request."""
+MAX_BATCH_BYTES = 4 * 1024 * 1024
+"""Text and images of one batch, unless a single document has more: bounds the memory of a window and the size of a
+request. A character counts as four bytes, which is the most that it can have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +69,11 @@ class Window(Generic[R]):
         if len(self._flying) >= self._batches:
             return batch
         taken = {id for _, ids in self._flying for id in ids}
-        characters = 0
+        size = 0
         while self._buffer and len(batch) < self._batch_documents:
             document = self._buffer[0].document
-            characters += len(document.title) + len(document.text)
-            if document.id in taken or (batch and characters > MAX_BATCH_CHARACTERS):
+            size += _size(document)
+            if document.id in taken or (batch and size > MAX_BATCH_BYTES):
                 break
             taken.add(document.id)
             batch.append(self._buffer.popleft())
@@ -103,3 +104,7 @@ class Window(Generic[R]):
 
 async def _next(arriving: AsyncIterator[Sequence[Arrival]]) -> Sequence[Arrival] | None:
     return await anext(arriving, None)
+
+
+def _size(document: Document) -> int:
+    return 4 * (len(document.title) + len(document.text)) + (len(document.image.data) if document.image else 0)

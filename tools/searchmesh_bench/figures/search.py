@@ -30,8 +30,8 @@ async def search(mesh: Mesh) -> Figure:
         if number >= _WARM_UP:
             stage = found.timings
             latencies.append(latency * 1000)
-            waited.append((stage["embed"] + max(stage["dense"], stage["lexical"])) * 1000)
-            worked.append((stage["embed"] + stage["dense"] + stage["lexical"]) * 1000)
+            waited.append((stage["embed"] + max(stage["dense.text"], stage["lexical"])) * 1000)
+            worked.append((stage["embed"] + stage["dense.text"] + stage["lexical"]) * 1000)
     p50 = median(latencies)
     return Figure(
         name="search",
