@@ -25,11 +25,6 @@ class Model:
     multi_vector: bool = False
     is_default: bool = False
 
-    @property
-    def reads(self) -> str:
-        """Its modalities, for messages."""
-        return " and ".join(f"{modality}s" if modality == "image" else modality for modality in sorted(self.modalities))
-
 
 @dataclass(frozen=True, slots=True)
 class Embedded:

@@ -11,6 +11,7 @@ from searchmesh.router.library import Library
 from searchmesh.router.ports import Model, StoredVectors
 from searchmesh.router.query import Degradation
 from searchmesh.router.retrieval import Key
+from searchmesh.runtime.errors import InvalidArgument
 
 MAX_PASSAGE_CHARACTERS = 32 * 1024
 """Sent of one document: about what the longest context of a reranker takes when it reads one at a time."""
@@ -29,6 +30,18 @@ class Reading:
     keys: Sequence[Key]
     documents: Sequence[Content] | StoredVectors
     degraded: Sequence[Degradation] = ()
+
+    def without(self, position: int, error: InvalidArgument) -> Reading:
+        """The same without a content that could not be read."""
+        if isinstance(self.documents, StoredVectors):
+            raise error
+        place, id = self.keys[position]
+        message = f"{place}/{id} was not read and keeps its place: its image {error.problem}"
+        return Reading(
+            [*self.keys[:position], *self.keys[position + 1 :]],
+            [*self.documents[:position], *self.documents[position + 1 :]],
+            [*self.degraded, Degradation("rerank", error.reason, message)],
+        )
 
 
 async def reading(
@@ -85,5 +98,7 @@ def _kind_of(key: Key, model: Model, library: Library) -> MultiVectors | None:
 
 
 def _full(left: int, what: str) -> Degradation:
-    message = f"{left} candidates were not read and keep their place: the {what} of a request have a limit of 7 MiB"
+    message = (
+        f"{left} candidates were not read and keep their place: a request holds {MAX_REQUEST_BYTES} bytes of {what}"
+    )
     return Degradation("rerank", "REQUEST_FULL", message)

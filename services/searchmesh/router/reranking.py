@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,16 +12,21 @@ from searchmesh.router.fusion import Ranking
 from searchmesh.router.index import Content, Document, Image
 from searchmesh.router.known_models import KnownModels
 from searchmesh.router.library import Library
-from searchmesh.router.ports import Model, Reranker
+from searchmesh.router.ports import Model, Reranked, Reranker
 from searchmesh.router.query import Degradation
-from searchmesh.router.reading import reading
+from searchmesh.router.reading import Reading, reading
 from searchmesh.router.retrieval import Key, measured
-from searchmesh.runtime.errors import DeadlineExceeded, InvalidArgument, SearchmeshError
+from searchmesh.runtime.errors import DeadlineExceeded, InvalidArgument
 from searchmesh.runtime.rpc import Call
+
+MAX_UNREADABLE = 3
+"""Candidates whose images cannot be read that are left out one by one; with more the order stays the fused one."""
 
 FUSED_WEIGHT = 2.0
 """Where rankings of several places or sides cannot be compared, the fused one stands for the two of dense and
 lexical."""
+
+_IMAGE_OF_DOCUMENT = re.compile(r"documents\[(\d+)\]\.image")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +64,17 @@ class Reranking:
         timeout_s = self._budgets.rerank(call.deadline)
         if timeout_s <= 0:
             raise DeadlineExceeded("no time was left for the reranker")
-        model = await self._model(name, timeout_s)
+        model = await self._models.get(name, timeout_s=timeout_s) or Model(name)
         if isinstance(query, Image) and "image" not in model.modalities:
             raise InvalidArgument(
                 "rerank.model", f"{model.name} does not read images", reason="RERANKER_READS_NO_IMAGES"
             )
         images = {key for ranking in rankings if ranking.side == "image" for key in ranking.scores}
         read = await reading(model, candidates, images, library)
-        if not read.keys:
-            return Reordered({}, {}, read.degraded)
         with measured(call, "rerank"):
-            answer = await self._reranker.rerank(
-                name, query, read.documents, timeout_s=self._budgets.rerank(call.deadline)
-            )
+            read, answer = await self._ask(name, query, read, call)
+        if answer is None:
+            return Reordered({}, {}, read.degraded)
         raw = dict(zip(read.keys, answer.scores, strict=True))
         if not blends(answer.model):
             return Reordered(raw, raw, read.degraded)
@@ -81,10 +85,19 @@ class Reranking:
             dict(zip(read.keys, blend(answer.scores, read.keys, rankings), strict=True)), raw, read.degraded
         )
 
-    async def _model(self, name: str, timeout_s: float) -> Model:
-        """What is known of the model. If its service cannot say, it reads text, and the next call tells the rest."""
-        try:
-            known = await self._models.get(name, timeout_s=timeout_s)
-        except SearchmeshError:
-            known = None
-        return known or Model(name)
+    async def _ask(self, name: str, query: Content, read: Reading, call: Call) -> tuple[Reading, Reranked | None]:
+        """The reranker's answer, None if there is nothing to read; and what it has read: all but images that it cannot,
+        as those behind a URL may be gone.
+        """
+        for left in reversed(range(MAX_UNREADABLE + 1)):
+            if not read.keys:
+                break
+            timeout_s = self._budgets.rerank(call.deadline)
+            try:
+                return read, await self._reranker.rerank(name, query, read.documents, timeout_s=timeout_s)
+            except InvalidArgument as error:
+                named = _IMAGE_OF_DOCUMENT.match(error.field)
+                if named is None or left == 0:
+                    raise
+                read = read.without(int(named[1]), error)
+        return read, None
