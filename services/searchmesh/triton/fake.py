@@ -12,9 +12,14 @@ from searchmesh.runtime.deadlines import Deadline
 from searchmesh.runtime.errors import SearchmeshError
 from searchmesh.triton.backend import Priority, Tensor, Tensors
 
+_MERGED = 4
+"""Patches that become one image feature."""
+
 
 class FakeBackend:
-    """Serves any encoder: a token's vector depends on its id and position, a sentence's is their masked mean."""
+    """Serves any encoder: a token's vector depends on its id and position, or is an image's feature; a sentence's is
+    their masked mean, that of a picked token the mean of all up to it.
+    """
 
     def __init__(self, dimensions: int = 8, *, delay_s: float = 0.0) -> None:
         self.dimensions = dimensions
@@ -22,7 +27,9 @@ class FakeBackend:
         self.error: SearchmeshError | None = None
         """Raised by every inference while set."""
         self.shapes: list[tuple[int, ...]] = []
-        """Shape of `input_ids` of each inference so far."""
+        """Shape of the first input of each inference so far: `input_ids`, or patches."""
+        self.calls: list[tuple[str, Tensors]] = []
+        """Model and inputs of each."""
         self.priorities: list[Priority] = []
         self.running = 0
         self.most_running = 0
@@ -37,7 +44,8 @@ class FakeBackend:
         priority: Priority = Priority.INTERACTIVE,
     ) -> dict[str, Tensor]:
         """See `Backend.infer`."""
-        self.shapes.append(inputs["input_ids"].shape)
+        self.shapes.append(next(iter(inputs.values())).shape)
+        self.calls.append((model, inputs))
         self.priorities.append(priority)
         self.running += 1
         self.most_running = max(self.most_running, self.running)
@@ -50,7 +58,12 @@ class FakeBackend:
         return {name: self._output(name, inputs) for name in outputs}
 
     def _output(self, name: str, inputs: Tensors) -> NDArray[np.float32]:
-        tokens = self._token_embeddings(inputs["input_ids"])
+        if name == "image_features":
+            patches = inputs["patches"][..., : self.dimensions]
+            rows, slots, width = patches.shape
+            features: NDArray[np.float32] = patches.reshape(rows, slots // _MERGED, _MERGED, width).mean(axis=2)
+            return features
+        tokens = self._token_embeddings(inputs)
         match name:
             case "token_embeddings":
                 return tokens
@@ -60,11 +73,21 @@ class FakeBackend:
                 place = np.arange(tokens.shape[1])
                 first, last = inputs["spans"][..., :1], inputs["spans"][..., 1:]
                 return _means(tokens, (place >= first) & (place < last))
+            case "picked_embeddings":
+                return _means(tokens, np.arange(tokens.shape[1]) <= inputs["picks"][..., None])
+            case "logit":
+                means = _means(tokens, inputs["attention_mask"][:, None])
+                return np.asarray(means.sum(axis=-1) * 3)
         raise AssertionError(f"the fake model has no output {name}")
 
-    def _token_embeddings(self, ids: Tensor) -> NDArray[np.float32]:
+    def _token_embeddings(self, inputs: Tensors) -> NDArray[np.float32]:
+        ids = inputs["input_ids"]
         angles = (ids[..., None] + 1) * np.arange(1, self.dimensions + 1) + np.arange(ids.shape[1])[None, :, None]
         vectors: NDArray[np.float32] = np.sin(angles * 0.7).astype(np.float32)
+        if "image_index" in inputs:
+            index = inputs["image_index"][..., None]
+            features = np.take_along_axis(inputs["image_features"], np.maximum(index, 0), axis=1)
+            vectors = np.where(index >= 0, features, vectors)
         return vectors
 
     async def stream(
