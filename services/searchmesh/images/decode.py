@@ -48,11 +48,12 @@ def decode(data: bytes, *, field: str, limits: ImageLimits) -> Image.Image:
     Raises InvalidArgument, naming `field`, for other formats, broken or truncated files, and files over a limit; the
     limits are checked before any pixel is decoded.
     """
-    image = _open(data, field, limits)
+    image: Image.Image = _open(data, field, limits)
     try:
         image.load()
-        upright = _UPRIGHT.get(_orientation(image))
-        return _rgb(image if upright is None else image.transpose(upright))
+        turn = _UPRIGHT.get(_orientation(image))
+        image = _rgb(image)  # the same name, so that no more than two copies are held at once
+        return image if turn is None else image.transpose(turn)
     except Exception as error:
         raise _broken(field) from error
 
@@ -142,9 +143,11 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):  # 16-bit grey, whose high byte is the 8-bit value; `convert` would clip at 255
         return Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
-        pixels = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), pixels).convert("RGB")
-    return image.convert("RGB")
+        pixels = image if image.mode == "RGBA" else image.convert("RGBA")
+        white = Image.new("RGB", image.size, "white")
+        white.paste(pixels, mask=pixels)
+        return white
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _broken(field: str) -> InvalidArgument:

@@ -30,8 +30,8 @@ class ImageSettings(FetchSettings):
     """Bytes of one image file, sent or fetched. A request also has to fit into `max_message_bytes`."""
 
     image_max_pixels: int = Field(default=ImageLimits.max_pixels, ge=1, le=80_000_000)
-    """Width times height of one image. Decoding takes 4 bytes a pixel, twice for a moment where it is rotated or has
-    transparency."""
+    """Width times height of one image. Decoding takes 4 bytes a pixel, and 8 for a moment where it is rotated or has
+    transparency: 305 MiB for 40 million."""
 
     image_max_side: int = Field(default=ImageLimits.max_side, ge=1, le=65_535)
     """Longer side of one image in pixels."""
@@ -41,7 +41,9 @@ class ImageSettings(FetchSettings):
     the model's card says."""
 
     image_threads: int = Field(default=2, ge=1)
-    """Images decoded and prepared at once; they are the CPU's work, so about as many as there are cores."""
+    """Images decoded and prepared at once; about as many as there are cores. A JPEG of 1200 x 900 pixels and 310 kB took
+    25 ms of an EPYC core for a model that reads any size: 5 to decode, 13 to scale to 868 x 644, 6 to normalise and cut
+    into patches. As a PNG it took 29 to decode."""
 
     @property
     def image_limits(self) -> ImageLimits:
