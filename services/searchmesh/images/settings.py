@@ -41,9 +41,9 @@ class ImageSettings(FetchSettings):
     the model's card says."""
 
     image_threads: int = Field(default=2, ge=1)
-    """Images decoded and prepared at once; about as many as there are cores. A JPEG of 1200 x 900 pixels and 310 kB took
-    25 ms of an EPYC core for a model that reads any size: 5 to decode, 13 to scale to 868 x 644, 6 to normalise and cut
-    into patches. As a PNG it took 29 to decode."""
+    """Images decoded and prepared at once; about as many as there are cores. A JPEG of 1200 x 900 pixels and 310 kB
+    took 25 ms of an EPYC core for a model that reads any size: 5 to decode, 13 to scale to 868 x 644, 6 to normalise
+    and cut into patches. As a PNG it took 29 to decode."""
 
     @property
     def image_limits(self) -> ImageLimits:
