@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import grpc
@@ -12,148 +11,13 @@ import grpc.aio
 import pytest
 from google.protobuf import json_format
 
-from searchmesh.router.app import build
 from searchmesh.router.settings import RouterSettings
-from searchmesh.runtime.errors import InvalidArgument, NotFound, from_rpc_error
-from searchmesh.runtime.rpc import Call
-from searchmesh.runtime.server import Service, serve
-from searchmesh.runtime.settings import ServiceSettings
-from searchmesh.v1 import (
-    common_pb2,
-    embedding_pb2,
-    models_pb2,
-    models_pb2_grpc,
-    reranker_pb2,
-    router_pb2,
-    router_pb2_grpc,
-)
+from searchmesh.runtime.errors import InvalidArgument, from_rpc_error
+from searchmesh.v1 import common_pb2, models_pb2, router_pb2
 from support.ports import free_port
 from support.redis_server import RedisServer
-from support.router import DIMENSIONS, MODEL, vector_of
-
-MODELS = models_pb2.DESCRIPTOR.services_by_name["Models"]
-
-
-class EmbeddingServicer:
-    """Answers searchmesh.v1.Embedding and Models with vectors of word hashes."""
-
-    def __init__(self) -> None:
-        self.requests: list[embedding_pb2.EmbedRequest] = []
-
-    async def Embed(self, request: embedding_pb2.EmbedRequest, call: Call) -> embedding_pb2.EmbedResponse:
-        self.requests.append(request)
-        if request.model not in ("", MODEL):
-            raise NotFound(f"no model is named {request.model!r}")
-        data = b"".join(vector_of(content.text).tobytes() for content in request.inputs)
-        return embedding_pb2.EmbedResponse(
-            model=MODEL,
-            vectors=common_pb2.Vectors(dtype=common_pb2.DTYPE_FLOAT32, dimensions=DIMENSIONS, data=data),
-            inputs=[common_pb2.InputInfo(tokens=3) for _ in request.inputs],
-        )
-
-    async def EmbedStream(
-        self, requests: AsyncIterator[embedding_pb2.EmbedRequest], call: Call
-    ) -> AsyncIterator[embedding_pb2.EmbedStreamResponse]:
-        raise NotImplementedError
-        yield
-
-    async def List(self, request: models_pb2.ListModelsRequest, call: Call) -> models_pb2.ListModelsResponse:
-        return models_pb2.ListModelsResponse(models=[models_pb2.Model(name=MODEL, is_default=True)])
-
-
-class RerankerServicer:
-    """Answers searchmesh.v1.Reranker and Models: longer documents are better."""
-
-    async def Rerank(self, request: reranker_pb2.RerankRequest, call: Call) -> reranker_pb2.RerankResponse:
-        scores = [float(len(document.text)) for document in request.documents]
-        order = sorted(range(len(scores)), key=lambda index: -scores[index])
-        return reranker_pb2.RerankResponse(
-            model="by-length",
-            results=[reranker_pb2.RerankResult(index=index, relevance_score=scores[index]) for index in order],
-        )
-
-    async def List(self, request: models_pb2.ListModelsRequest, call: Call) -> models_pb2.ListModelsResponse:
-        return models_pb2.ListModelsResponse(models=[models_pb2.Model(name="by-length")])
-
-
-@asynccontextmanager
-async def serving(settings: ServiceSettings, service: Service) -> AsyncIterator[None]:
-    stop = asyncio.Event()
-    task = asyncio.create_task(serve(settings, service, stop))
-    try:
-        yield
-    finally:
-        stop.set()
-        await task
-
-
-class Mesh:
-    """A router with its channel, and the services behind it."""
-
-    def __init__(self, redis_url: str, *sources: str) -> None:
-        self.embedding, self.reranker = EmbeddingServicer(), RerankerServicer()
-        self.settings = RouterSettings(
-            port=free_port(100),
-            index_url=redis_url,
-            embedding_target=f"127.0.0.1:{free_port()}",
-            reranker_target=f"127.0.0.1:{free_port()}",
-            sources=",".join(sources),
-            drain_grace_s=1.0,
-            index_patience_s=1.0,
-            index_read_timeout_ms=1000,
-        )
-        self.open = AsyncExitStack()
-        self.stops: dict[str, AsyncExitStack] = {}
-
-    async def __aenter__(self) -> Mesh:
-        await self.start("embedding", self.settings.embedding_target, self.embedding)
-        await self.start("reranker", self.settings.reranker_target, self.reranker)
-        service = await self.open.enter_async_context(build(self.settings))
-        await self.open.enter_async_context(serving(self.settings, service))
-        channel = await self.open.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{self.settings.port}"))
-        self.router = router_pb2_grpc.RouterStub(channel)
-        self.collections = router_pb2_grpc.CollectionsStub(channel)
-        self.documents = router_pb2_grpc.DocumentsStub(channel)
-        self.retriever = router_pb2_grpc.RetrieverStub(channel)
-        self.models = models_pb2_grpc.ModelsStub(channel)
-        for _ in range(100):
-            try:
-                await self.collections.List(router_pb2.ListCollectionsRequest(), wait_for_ready=True)
-                break
-            except grpc.aio.AioRpcError:
-                await asyncio.sleep(0.02)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        for name in list(self.stops):
-            await self.stop(name)
-        await self.open.aclose()
-
-    async def start(self, name: str, target: str, servicer: object) -> None:
-        module, service = (embedding_pb2, "Embedding") if name == "embedding" else (reranker_pb2, "Reranker")
-        settings = ServiceSettings(port=int(target.rpartition(":")[2]), drain_grace_s=0.1)
-        descriptors = {module.DESCRIPTOR.services_by_name[service]: servicer, MODELS: servicer}
-        self.stops[name] = AsyncExitStack()
-        await self.stops[name].enter_async_context(
-            serving(settings, Service(descriptors, warm=lambda: asyncio.sleep(0)))
-        )
-
-    async def stop(self, name: str) -> None:
-        await self.stops.pop(name).aclose()
-
-    async def index(self, collection: str, *documents: dict[str, object]) -> list[router_pb2.IndexProgress]:
-        async def requests() -> AsyncIterator[router_pb2.IndexRequest]:
-            yield router_pb2.IndexRequest(collection=collection)
-            yield router_pb2.IndexRequest(
-                documents=[json_format.ParseDict(document, router_pb2.Document()) for document in documents]
-            )
-
-        return [progress async for progress in self.documents.Index(requests())]
-
-    async def search(self, text: str, **fields: object) -> router_pb2.SearchResponse:
-        values = {"collections": ["papers"], "query": {"text": text}} | fields
-        return await self.router.Search(json_format.ParseDict(values, router_pb2.SearchRequest()), timeout=5)
-
+from support.router import DIMENSIONS, EMBEDDERS, MODEL, RERANKERS
+from support.router_mesh import Mesh
 
 PAPERS: list[dict[str, object]] = [
     {"id": "flow", "title": "Flow", "text": "laminar flow over a wing", "metadata": {"year": 1950, "tags": ["a", "b"]}},
@@ -289,7 +153,9 @@ async def test_services_that_are_down_degrade_a_search_and_come_back(mesh: Mesh)
 
 async def test_the_models_of_all_services_are_listed(mesh: Mesh) -> None:
     models = await mesh.models.List(models_pb2.ListModelsRequest())
-    assert [model.name for model in models.models] == ["by-length", MODEL]
+    assert [model.name for model in models.models] == sorted(
+        {one.name for one in (*EMBEDDERS, *RERANKERS)}, key=str.casefold
+    )
 
 
 async def test_a_router_is_a_source_of_another(mesh: Mesh, tmp_path: Path) -> None:
