@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from searchmesh.router.blend import blend, blends
-from searchmesh.router.fusion import Ranking, convex, rrf, z_scores
+from searchmesh.router.fusion import Ranking, best_side, convex, rrf, z_scores
+from searchmesh.router.query import FusionMethod, FusionOptions
+from searchmesh.router.search import fuse, ordered
 
 FINITE = st.floats(-1e6, 1e6)
 TABLES = st.dictionaries(st.integers(0, 30), FINITE, max_size=15)
@@ -57,11 +59,40 @@ def test_fusion_ranks_every_document_once_whatever_the_order_of_rankings(tables:
         Ranking(str(number), dict(sorted(table.items(), key=lambda item: -item[1])), min(table.values(), default=0.0))
         for number, table in enumerate(tables)
     ]
-    for fuse in (rrf, convex):
-        fused = fuse(rankings)
+    for fusing in (rrf, convex):
+        fused = fusing(rankings)
         assert fused.keys() == {key for table in tables for key in table}
         assert list(fused.values()) == sorted(fused.values(), reverse=True)
-        assert fuse(rankings[::-1]) == pytest.approx(fused)
+        assert fusing(rankings[::-1]) == pytest.approx(fused)
+
+
+def test_a_document_is_as_good_as_its_better_side() -> None:
+    assert best_side([{"a": 2.0, "b": 1.0}, {"b": 1.5, "c": 1.0, "a": -1.0}]) == {"a": 2.0, "b": 1.5, "c": 1.0}
+    assert list(best_side([{"a": 1.0}, {"b": 1.0, "c": 3.0}])) == ["c", "a", "b"]
+
+
+@pytest.mark.parametrize("method", FusionMethod)
+def test_to_be_text_and_image_is_no_merit_of_its_own(method: FusionMethod) -> None:
+    # The text alone leads both rankings of its side, the image alone that of the other; the one that is both is
+    # second everywhere.
+    key = {name: ("c", name) for name in ("text", "both", "image", "last")}
+    text = {key["text"]: 9.0, key["both"]: 7.0, key["last"]: 1.0}
+    image = {key["image"]: 0.9, key["both"]: 0.7, key["last"]: 0.1}
+    rankings = [
+        Ranking("dense.text", text, 1.0),
+        Ranking("lexical", text, 1.0),
+        Ranking("dense.image", image, 0.1, 2.0, side="image"),
+    ]
+    first, second, *rest = fuse(rankings, FusionOptions(method))
+    assert {first, second} == {key["text"], key["image"]}
+    assert rest == [key["both"], key["last"]]
+
+
+def test_what_was_reranked_is_ordered_in_its_own_places() -> None:
+    fused = {("c", id): score for id, score in zip("abcdef", (9.0, 8.0, 7.0, 6.0, 5.0, 4.0), strict=True)}
+    reranked = {("c", "a"): 1.0, ("c", "c"): 3.0, ("c", "d"): 1.0}
+    assert [id for _, id in ordered(fused, reranked)] == ["c", "b", "a", "d", "e", "f"]
+    assert ordered(fused, {}) == list(fused)
 
 
 def test_blending_adds_the_votes_of_retrieval() -> None:

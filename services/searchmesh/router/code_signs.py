@@ -22,7 +22,7 @@ _NOTATION = {
     # Not product(GDP), as people forget spaces before parentheses; nor apo(a).
     "the call": re.compile(r"\b[a-z_]\w{2,}\((?:[a-z_'\"][^()\n]{2,}|)\)|\b[a-z]\w*\.[a-z]\w+\("),
     "the operator": re.compile(
-        r"(?<!=)==(?!=)|!=|=>|&&|\|\||::|:=|(?<=\w)\+\+|(?<![-<])->(?!-)|\*\*|</?[a-z]+>|\w\[[\w:'\"-]*\]"
+        r"(?<!=)==(?!=)|!=|=>|&&|\|\||::|:=|(?<=\w)\+\+|(?<![-<])->(?!-)|\*\*|</?[a-z]+>|\b\w+\[[\w:'\"-]*\]"
     ),
     "the statement": re.compile(
         r"(?m)^\s*(?:def \w+|class \w+[:({]|import \w+|from [\w.]+ import |#include\b|SELECT\b.+\bFROM\b"
