@@ -45,11 +45,14 @@
 - {name: SEARCHMESH_TLS_KEY, value: /run/tls/tls.key}
 - {name: SEARCHMESH_TLS_CA, value: /run/tls/ca.crt}
 {{- if and $service.exposed (not $values.tls.requireClientCertificates) }}
-- {name: SEARCHMESH_TLS_REQUIRE_CLIENT_CERTIFICATE, value: "false"}
+- {name: SEARCHMESH_TLS_CLIENT_AUTH, value: "false"}
 {{- end }}
 {{- end }}
 {{- if and $service.exposed $values.apiKeys.existingSecret }}
 - {name: SEARCHMESH_API_KEYS_FILE, value: /run/api-keys/{{ $values.apiKeys.key }}}
+{{- end }}
+{{- if and (eq $name "router") $values.apiKeys.existingSecret }}
+{{ include "searchmesh.apiKey" $root }}
 {{- end }}
 {{- range $setting, $value := $service.settings }}
 - {name: SEARCHMESH_{{ upper $setting }}, value: {{ ternary (int64 $value) $value (kindIs "float64" $value | and (eq (floor $value) $value)) | quote }}}
@@ -57,6 +60,12 @@
 {{- with $service.env }}
 {{ toYaml . }}
 {{- end }}
+{{- end }}
+
+{{/* The key that the mesh's own calls to exposed services carry */}}
+{{- define "searchmesh.apiKey" -}}
+- name: SEARCHMESH_API_KEY
+  valueFrom: {secretKeyRef: {name: {{ .Values.apiKeys.existingSecret }}, key: {{ .Values.apiKeys.meshKey }}}}
 {{- end }}
 
 {{/* Copies what the services read, without the graphs */}}
