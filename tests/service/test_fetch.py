@@ -386,8 +386,10 @@ async def test_broken_answers_are_told_as_such(fetcher: Fetcher, server: WebServ
         "/headers": _headers,
         "/chunks": response(b"zz\r\n", content_length="", transfer_encoding="chunked"),
         "/reset": _reset,
+        "/length": response(b"x", content_length="9" * 5000),
+        "/lengths": response(b"x", content_length="1\r\ncontent-length: 2"),
     }
-    for path in ("/short", "/noise", "/nothing", "/headers", "/chunks", "/reset"):
+    for path in server.answers.keys() - {"/"}:
         refusal = await _refusal(fetcher, server.url(path))
         assert refusal.problem in ("did not answer with whole, valid HTTP", "closed the connection"), path
         assert refusal.reason == "URL_UNREACHABLE"
@@ -508,14 +510,19 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(secure: WebServe
     assert refusal.problem.startswith("has an invalid certificate: self-signed certificate")
 
 
-async def test_https_to_a_port_that_speaks_something_else() -> None:
-    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"220 mail.example ESMTP\r\n")
-        await reader.read()
-        writer.close()
+async def test_tls_that_breaks_after_the_handshake(secure: WebServer, certificate: Path) -> None:
+    async def garble(writer: asyncio.StreamWriter) -> None:
+        os.write(writer.get_extra_info("socket").fileno(), b"\x17\x03\x03\x00\x20" + bytes(32))
+        await asyncio.sleep(5)
 
-    async with await asyncio.start_server(greet, "127.0.0.1", 0) as mail:
-        host, port = mail.sockets[0].getsockname()
-        async with _fetching(fetch_allow=f"{host}:{port}") as fetcher:
-            refusal = await _refusal(fetcher, f"https://{host}:{port}/")
+    secure.answers["/"] = garble
+    trusting = ssl.create_default_context(cafile=str(certificate))
+    async with _fetching(secure, resolver=_loopback, tls=trusting) as fetcher:
+        refusal = await _refusal(fetcher, secure.url(scheme="https", host="site.example"))
+    assert refusal.problem == "does not speak TLS as it should"
+
+
+async def test_https_to_a_port_that_speaks_something_else() -> None:
+    async with WebServer(greeting=b"220 mail.example ESMTP\r\n") as mail, _fetching(mail) as fetcher:
+        refusal = await _refusal(fetcher, mail.url(scheme="https"))
     assert refusal.problem == "does not speak TLS as it should"

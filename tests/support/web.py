@@ -27,6 +27,8 @@ class WebServer:
     host: str = "127.0.0.1"
     port: int = 0
     tls: ssl.SSLContext | None = None
+    greeting: bytes = b""
+    """Sent to whoever connects, before anything is asked."""
     answers: dict[str, Answer] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     connections: int = 0
@@ -40,12 +42,17 @@ class WebServer:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._server.close()
-        for task in list(self._tasks):
+        for task, writer in list(self._serving.items()):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+            writer.transport.abort()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+        for writer in self._closing:
+            writer.transport.abort()
+        await asyncio.sleep(0.001)  # transports close on the loop
 
     def __post_init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._serving: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._closing: list[asyncio.StreamWriter] = []
 
     def url(self, path: str = "/", *, host: str = "127.0.0.1", scheme: str = "http") -> str:
         """Of a path, under any name for the host."""
@@ -54,9 +61,10 @@ class WebServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._tasks.add(task)
+        self._serving[task] = writer
         self.connections += 1
         try:
+            writer.write(self.greeting)
             lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             headers = dict(line.lower().split(": ", 1) for line in lines[1:] if line)
             request = Request(lines[0].split(" ")[1], headers)
@@ -70,7 +78,8 @@ class WebServer:
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # the other side has hung up, which is what some tests are about, or the test is over
         finally:
-            self._tasks.discard(task)
+            del self._serving[task]
+            self._closing.append(writer)
             writer.close()
 
 

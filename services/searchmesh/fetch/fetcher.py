@@ -79,16 +79,20 @@ class Fetcher:
                 reason="FETCH_DISABLED",
             )
         async with self._slot(deadline):
-            timer = asyncio.timeout(deadline.bounded(self._settings.fetch_timeout_s))
+            most = self._settings.fetch_timeout_s
+            left = deadline.bounded(most)
+            timer = asyncio.timeout(left)
             try:
                 async with timer, self._follow(url, field, accept, max_bytes) as opened:
                     yield opened
             except TimeoutError as error:
                 if not timer.expired():
                     raise
-                deadline.check()
-                problem = f"was not fetched within {self._settings.fetch_timeout_s:g} s"
-                raise InvalidArgument(field, problem, reason=Reason.TIMEOUT.value) from error
+                if left < most:
+                    raise DeadlineExceeded("the deadline passed before the URL was fetched") from error
+                raise InvalidArgument(
+                    field, f"was not fetched within {most:g} s", reason=Reason.TIMEOUT.value
+                ) from error
 
     @asynccontextmanager
     async def _slot(self, deadline: Deadline) -> AsyncIterator[None]:
@@ -187,7 +191,7 @@ def _problems(field: str, behind: str = "") -> Iterator[None]:
         yield
     except FetchProblem as error:
         raise InvalidArgument(field, behind + error.problem, reason=error.reason.value) from error
-    except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:
+    except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, ssl.SSLError) as error:
         found = _network_problem(error)
         raise InvalidArgument(field, behind + found.problem, reason=found.reason.value) from error
 
@@ -199,7 +203,8 @@ async def _telling(chunks: AsyncIterator[bytes], field: str, behind: str) -> Asy
 
 
 def _network_problem(error: Exception) -> FetchProblem:
-    cause = error.args[0] if error.args else None  # httpcore's exceptions hold the one they stand for
+    # httpcore's exceptions hold the one they stand for; what breaks TLS after the handshake comes as it is.
+    cause = error if isinstance(error, ssl.SSLError) else next(iter(error.args), None)
     if isinstance(cause, ssl.SSLCertVerificationError):
         return FetchProblem(f"has an invalid certificate: {cause.verify_message}", Reason.UNREACHABLE)
     if isinstance(cause, ssl.SSLError):

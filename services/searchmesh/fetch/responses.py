@@ -59,7 +59,7 @@ class Headers:
     def content_length(self) -> int:
         """Bytes of the body as sent; 0 if the server does not say."""
         text = self._values.get("content-length", "")
-        return int(text) if text.isdecimal() else 0
+        return int(text) if text.isdecimal() and len(text) < 20 else 0
 
     @property
     def content_encoding(self) -> str:
