@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from transformers import AutoModel
 
 from searchmesh.catalog import ExportedModel, Flavour, Precision, load_card
+from searchmesh.local.home import Home
 from searchmesh.runtime.errors import FailedPrecondition
 from searchmesh_export import parity
 from searchmesh_export.exporter import export_model, source_folder
@@ -151,7 +152,7 @@ def test_a_graph_that_differs_is_not_written(tiny: Path, tmp_path: Path, monkeyp
 
 @pytest.mark.parametrize(("precision", "limit"), [("fp32", 1e-5), ("int8", 2e-2)])
 def test_the_default_model(tmp_path: Path, precision: Precision, limit: float) -> None:
-    model = export_model(CARD, source_folder(CARD), tmp_path, precision=precision, flavour="python")
+    model = export_model(CARD, source_folder(CARD, Home(tmp_path)), tmp_path, precision=precision, flavour="python")
     assert model.export.parity.cosine_error <= limit
     assert (model.card.dimensions, model.max_tokens, model.card.pooling) == ((384,), 256, "mean")
     graph = Graph(model)

@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from searchmesh.catalog import load_card
+from searchmesh.catalog import HubSource, load_card
+from searchmesh.local.home import Home
 from searchmesh.runtime.errors import FailedPrecondition, InvalidArgument, Unimplemented
 from searchmesh_export.bert import load_bert
 from searchmesh_export.checkpoint import Checkpoint
@@ -129,10 +130,16 @@ def test_the_tokenizer_neither_cuts_nor_pads(folder: Path) -> None:
     assert len(Checkpoint(folder).tokenizer().encode("the quick brown fox").ids) > 3
 
 
-def test_the_default_model_comes_from_its_package_and_others_from_a_folder() -> None:
-    assert (source_folder(load_card("all-MiniLM-L6-v2")) / "model.safetensors").is_file()
-    with pytest.raises(FailedPrecondition, match=r"huggingface\.co/jinaai/jina-clip-v2 at revision .* --from FOLDER"):
-        source_folder(load_card("jina-clip-v2"))
+def test_the_default_model_comes_from_its_package_and_others_are_pulled_or_in_a_folder(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    assert (source_folder(load_card("all-MiniLM-L6-v2"), home) / "model.safetensors").is_file()
+    clip = load_card("jina-clip-v2")
+    with pytest.raises(FailedPrecondition, match=r"models pull jina-clip-v2, or .* models export .* --from FOLDER"):
+        source_folder(clip, home)
+    assert isinstance(clip.source, HubSource)
+    pulled = home.checkpoint("jina-clip-v2", clip.source.revision)
+    pulled.mkdir(parents=True)
+    assert source_folder(clip, home) == pulled
 
 
 def test_an_unknown_architecture_is_refused_before_any_work(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@
     templates/      model.py, which runs the graph in Triton's Python backend
     repository.py   puts it all in place, whole or not at all
     exporter.py     the stages in order
-    cli.py          ``searchmesh models export``
+    pull.py         checkpoints from the Hugging Face hub
+    cli.py          ``searchmesh models export`` and ``pull``
 
 torch is imported here alone, and only while exporting.
 """

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from searchmesh.catalog import Card, Export, ExportedModel, Flavour, ModelRepository, Parity, Precision, WheelSource
+from searchmesh.catalog import Card, Export, ExportedModel, Flavour, HubSource, ModelRepository, Parity, Precision
 from searchmesh.catalog.repository import VISION
+from searchmesh.local.home import Home
 from searchmesh.runtime.errors import FailedPrecondition, InvalidArgument
-from searchmesh_export import cpu, parity, repository, rowwise, saving
+from searchmesh_export import attention, cpu, parity, repository, rowwise, saving
 from searchmesh_export.built import Graph
 from searchmesh_export.checkpoint import Checkpoint
 from searchmesh_export.families import family
@@ -106,6 +107,7 @@ class _Writer:
         self.on_stage(f"building the graph{of}")
         if self.precision == "fp16":
             graph.module.half()
+        attention.fuse(graph.module, self.precision, self.flavour)
         model = to_onnx(graph)
 
         self.on_stage(f"writing it in {self.precision}")
@@ -131,13 +133,20 @@ def check_combination(precision: Precision, flavour: Flavour) -> None:
         raise InvalidArgument("--precision", "is int8, whose operators TensorRT lacks; tensorrt takes fp32 or fp16")
 
 
-def source_folder(card: Card) -> Path:
-    """The checkpoint inside an installed package. Raises FailedPrecondition, saying how to get it."""
+def source_folder(card: Card, home: Home) -> Path:
+    """The checkpoint inside an installed package, or where `models pull` puts it.
+
+    Raises FailedPrecondition, saying how to get it.
+    """
     source = card.source
-    if not isinstance(source, WheelSource):
+    if isinstance(source, HubSource):
+        pulled = home.checkpoint(card.name, source.revision)
+        if pulled.is_dir():
+            return pulled
         raise FailedPrecondition(
             f"{card.name} comes from https://huggingface.co/{source.hf_repo} at revision {source.revision};"
-            f" get it and run: searchmesh models export {card.name} --from FOLDER",
+            f" run: searchmesh models pull {card.name}, or get it elsewhere and run:"
+            f" searchmesh models export {card.name} --from FOLDER",
             reason="CHECKPOINT_NEEDED",
         )
     # Not imported: the module may draw in a whole training framework.

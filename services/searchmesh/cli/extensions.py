@@ -62,3 +62,4 @@ class Extension:
 BENCH = Extension("bench", "Measure throughput and latency of the mesh.", "local")
 EVAL = Extension("eval", "Measure how good search is on judged queries.", "local")
 EXPORT = Extension("models export", "Export a model so that the mesh can serve it.", "export")
+PULL = Extension("models pull", "Download a model from the Hugging Face hub and export it.", "export")

@@ -121,9 +121,10 @@ _add(
     'searchmesh rerank "fast fish" - --top 3 < lines.txt',
     panel=_MODELS,
 )
-_models = _group("Show and export models. Needs no running mesh.")
+_models = _group("Show, download and export models. Needs no running mesh.")
 _add(_models, "list", models.list_models)
 _add(_models, "show", models.show_model, "searchmesh models show jina-embeddings-v3")
+extensions.PULL.add_to(_models)
 extensions.EXPORT.add_to(_models)
 app.add_typer(_models, name="models", rich_help_panel=_MODELS)
 

@@ -4,6 +4,7 @@
 
     HOME/                      working directory of the children
     HOME/repository/           exported models (see `catalog.repository`)
+    HOME/checkpoints/          what `models pull` downloaded, by model and commit
     HOME/state/mesh.json       what runs (see `local.state`)
     HOME/state/lock            locked by the running supervisor for its whole life
     HOME/state/logs/NAME.log   of each child, NAME.log.1 of the run before
@@ -47,6 +48,10 @@ class Home:
     @property
     def repository(self) -> Path:
         return self.path / "repository"
+
+    def checkpoint(self, model: str, commit: str) -> Path:
+        """Where a commit of a model is downloaded to; it may be abbreviated to 12 digits."""
+        return self.path / "checkpoints" / model / commit[:12]
 
     @property
     def state(self) -> Path:
