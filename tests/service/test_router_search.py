@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
-from searchmesh.router.budgets import Budgets
-from searchmesh.router.collections import Collections
-from searchmesh.router.index import Collection, Document, FieldType, FilterField, NumberIn, Record, TagIn
+from searchmesh.router.index import Document, NumberIn, TagIn
 from searchmesh.router.index.redis_engine import RedisIndex
 from searchmesh.router.ports import SourceAnswer
 from searchmesh.router.query import (
@@ -21,13 +18,7 @@ from searchmesh.router.query import (
     Hit,
     Mode,
     RerankOptions,
-    SearchQuery,
-    SearchResult,
 )
-from searchmesh.router.reranking import Reranking
-from searchmesh.router.retrieval import Retrieval
-from searchmesh.router.search import Searcher
-from searchmesh.runtime.deadlines import Deadline
 from searchmesh.runtime.errors import (
     FailedPrecondition,
     IndexUnavailable,
@@ -37,53 +28,8 @@ from searchmesh.runtime.errors import (
     SearchmeshError,
     Unavailable,
 )
-from searchmesh.runtime.rpc import Call
-from support.router import BLENDING, PLAIN, FakeEmbedder, FakeReranker, FakeSource, raises, vector_of
-
-TEXTS = {
-    "flow": "laminar flow over a wing",
-    "wing": "the wing of a bird is good good",
-    "heat": "heat transfer in laminar layers good",
-    "cake": "a cake recipe with butter",
-}
-YEARS = {"flow": 1950, "wing": 1960, "heat": 1970, "cake": 1980}
-
-
-class World:
-    """A searcher over one filled collection, and its surroundings."""
-
-    def __init__(self, index: RedisIndex) -> None:
-        self.index = index
-        self.embedder = FakeEmbedder()
-        self.reranker = FakeReranker()
-        self.sources: dict[str, FakeSource] = {}
-        self.collections = Collections(index, self.embedder)
-        self.budgets = Budgets(embed_s=1.0, rerank_s=1.0, source_s=0.5)
-        self.last = Call(Deadline())
-
-    async def fill(self, name: str = "papers", *, reranker: str = "", texts: dict[str, str] = TEXTS) -> None:
-        fields = (FilterField("year", FieldType.NUMBER), FilterField("kind", FieldType.TAG))
-        wanted = Collection(name, (), "english", fields, reranker=reranker)
-        collection = await self.collections.create(wanted, Deadline())
-        records = [
-            Record(
-                Document(id, "", text, {"year": YEARS.get(id, 2000), "kind": "food" if id == "cake" else "paper"}),
-                b"h",
-                {"text": vector_of(text)},
-            )
-            for id, text in texts.items()
-        ]
-        await self.index.upsert(collection, records)
-
-    async def search(
-        self, text: str = "laminar wing", *collections: str, deadline_s: float | None = None, **options: object
-    ) -> SearchResult:
-        retrieval = Retrieval(self.index, self.embedder, self.sources, self.budgets)
-        reranking = Reranking(self.reranker, self.budgets)
-        searcher = Searcher(self.index, self.collections, retrieval, reranking, sources=self.sources.keys())
-        query = replace(SearchQuery(text, collections or ("papers",)), **options)  # type: ignore[arg-type]
-        self.last = Call(Deadline.after(deadline_s))
-        return await searcher.search(query, self.last)
+from support.router import BLENDING, PLAIN, FakeSource, raises
+from support.router_world import TEXTS, World, ids
 
 
 @pytest.fixture
@@ -91,10 +37,6 @@ async def world(index: RedisIndex) -> World:
     world = World(index)
     await world.fill()
     return world
-
-
-def ids(result: SearchResult) -> list[str]:
-    return [hit.document.id for hit in result.hits]
 
 
 async def hang() -> None:
