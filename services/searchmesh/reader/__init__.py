@@ -1,0 +1,1 @@
+"""The reader: web pages and documents to text."""

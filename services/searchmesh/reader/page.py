@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,19 @@ class PageInfo:
     bytes: int = 0
 
 
+class Ending(Enum):
+    """Why a text ends where it does."""
+
+    STOP = "stop"
+    """It is complete."""
+    LENGTH = "length"
+    """It reached the caller's bound."""
+    OVERRUN = "overrun"
+    """The model wrote more than the page has."""
+    LOOP = "loop"
+    """The model repeated itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """A link or an image of a text."""
@@ -54,8 +68,7 @@ class Reference:
 class Summary:
     """What is known at the end of a reading."""
 
-    complete: bool = True
-    """Whether nothing was cut off at the bound."""
+    ending: Ending = Ending.STOP
     output_bytes: int = 0
     links: tuple[Reference, ...] = field(default=())
     images: tuple[Reference, ...] = field(default=())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import replace
 
 from searchmesh.reader.document.blocks import Break, Inline, Text
 
@@ -50,15 +49,16 @@ def _add_text(line: list[Inline], piece: Text) -> None:
     if not text:
         return
     if isinstance(last, Text) and last.marks == piece.marks and last.href == piece.href:
-        line[-1] = replace(last, text=last.text + text)
+        line[-1] = Text(last.text + text, piece.marks, piece.href)
     else:
-        line.append(replace(piece, text=text))
+        line.append(Text(text, piece.marks, piece.href))
 
 
 def _trim_end(line: list[Inline]) -> None:
     while line and isinstance(last := line[-1], Text):
         text = last.text.rstrip(" ")
         if text:
-            line[-1] = replace(last, text=text)
+            if text != last.text:
+                line[-1] = Text(text, last.marks, last.href)
             return
         line.pop()

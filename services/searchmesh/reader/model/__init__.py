@@ -1,0 +1,1 @@
+"""Pages read by a language model that was trained on HTML."""

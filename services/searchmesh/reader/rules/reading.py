@@ -18,7 +18,7 @@ from searchmesh.reader.html.selectors import narrowed
 from searchmesh.reader.html.tree import parse
 from searchmesh.reader.kinds import Kind, kind_of
 from searchmesh.reader.options import BYTES_PER_TOKEN, Format, ReadOptions, Retention
-from searchmesh.reader.page import PageInfo, Reference, Source, Summary
+from searchmesh.reader.page import Ending, PageInfo, Reference, Source, Summary
 from searchmesh.reader.pdf import read_pdf
 from searchmesh.reader.rules.main_content import main_content
 from searchmesh.runtime.errors import FailedPrecondition
@@ -154,7 +154,7 @@ def _bounded(
         if not complete:
             break
     yield Summary(
-        complete,
+        Ending.STOP if complete else Ending.LENGTH,
         sent,
         links if options.links_summary else (),
         images if options.images_summary else (),

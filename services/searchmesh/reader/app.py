@@ -1,0 +1,43 @@
+"""The parts of the reader, put together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from searchmesh.fetch import Fetcher
+from searchmesh.reader.model.generator import Generators
+from searchmesh.reader.model.undecoded import Undecoded
+from searchmesh.reader.models import ModelsServicer
+from searchmesh.reader.reading import PageReader
+from searchmesh.reader.sandbox import Pool
+from searchmesh.reader.servicer import ReaderServicer
+from searchmesh.reader.settings import ReaderSettings
+from searchmesh.runtime.server import Service
+from searchmesh.v1 import models_pb2, reader_pb2
+
+
+@asynccontextmanager
+async def build(settings: ReaderSettings, generators: Generators | None = None) -> AsyncIterator[Service]:
+    """The service; on exit its processes and connections are closed. It is ready when its parsers are."""
+    generators = generators or Undecoded(settings)
+    fetcher = Fetcher(settings)
+    pool = Pool(
+        size=settings.parsers,
+        memory_mb=settings.parser_memory_mb,
+        limit_s=settings.parser_limit_s,
+        waiting=settings.parsers_waiting,
+    )
+    reader = PageReader(settings, pool, fetcher, generators)
+    try:
+        yield Service(
+            {
+                reader_pb2.DESCRIPTOR.services_by_name["Reader"]: ReaderServicer(reader, settings),
+                models_pb2.DESCRIPTOR.services_by_name["Models"]: ModelsServicer(generators),
+            },
+            warm=pool.start,
+        )
+    finally:
+        await pool.close()
+        await fetcher.close()
+        await generators.close()

@@ -1,0 +1,80 @@
+"""The program of a process of the sandbox: ``python -m searchmesh.reader.sandbox.process MEMORY_MB``.
+
+It reads jobs from its standard input, one at a time, and writes what each yields to its standard output.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
+
+from searchmesh.reader.sandbox import frames
+from searchmesh.runtime.errors import SearchmeshError, to_status
+from searchmesh.runtime.telemetry import configure_logging
+
+log = logging.getLogger(__name__)
+
+PRELOADED = ("searchmesh.reader.jobs",)
+"""Modules of all jobs, imported before the first."""
+
+
+def main() -> None:
+    """Work until there is no more."""
+    memory_bytes = int(sys.argv[1]) * 1024 * 1024
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    configure_logging("reader", "INFO")
+    # Ctrl-C goes to the whole group of processes; the service decides when its own end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    requests, results = sys.stdin.buffer, _claimed_stdout()
+    for module in PRELOADED:
+        importlib.import_module(module)
+    _send(results, frames.READY)
+    while (message := frames.read(requests)) is not None:
+        _, (job, arguments, limit_s) = message
+        # The service ends a job that takes too long. Should the service itself be gone, the kernel does: no handler of
+        # this interpreter would run while it hangs in a library.
+        signal.setitimer(signal.ITIMER_REAL, limit_s)
+        _work(results, job, arguments)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _claimed_stdout() -> BinaryIO:
+    """The pipe of the results, out of reach of whatever a library prints."""
+    own = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    return own
+
+
+def _work(results: BinaryIO, job: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    try:
+        result = job(*arguments)
+        for item in result if isinstance(result, Iterator) else (result,):
+            _send(results, frames.ITEM, item)
+    except SearchmeshError as error:
+        _send(results, frames.FAILED, to_status(error).SerializeToString())
+    except MemoryError:
+        _send(results, frames.BROKEN, "takes more memory to read than it may")
+    except RecursionError:
+        _send(results, frames.BROKEN, "is nested too deeply to be read")
+    except Exception:
+        log.exception("unexpected error in %s", job.__name__)
+        _send(results, frames.BROKEN)
+    else:
+        _send(results, frames.DONE)
+
+
+def _send(results: BinaryIO, kind: str, value: Any = None) -> None:
+    data = memoryview(frames.packed(kind, value))
+    while data:
+        data = data[results.write(data) :]
+
+
+if __name__ == "__main__":
+    main()

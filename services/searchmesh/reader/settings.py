@@ -1,0 +1,50 @@
+"""Settings of the reader."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from searchmesh.fetch import FetchSettings
+
+
+class ReaderSettings(FetchSettings):
+    """What the reader has besides the settings of every service that fetches URLs."""
+
+    port: int = Field(default=7103, ge=0, le=65335)
+    """gRPC port."""
+
+    triton_url: str = "127.0.0.1:8001"
+    """gRPC address of tritonserver; the RULES engine needs none."""
+
+    model_repository: Path = Path("repository")
+    """Folder of exported models; the service reads cards and tokenizers from it."""
+
+    reader_model: str = "ReaderLM-v2"
+    """Model of requests that name none."""
+
+    max_page_bytes: int = Field(default=12 * 1024 * 1024, ge=1024)
+    """Bytes of one document, sent or fetched."""
+
+    parsers: int = Field(default=2, ge=1, le=256)
+    """Processes that parse documents, one document each; as many as there are cores for them."""
+
+    parser_memory_mb: int = Field(default=1024, ge=256)
+    """Address space of each; a document that needs more is refused. 10 MB of paragraphs took 590 MiB."""
+
+    parser_limit_s: float = Field(default=20.0, gt=0)
+    """Time for one document; one that takes longer is refused, and its process replaced."""
+
+    parsers_waiting: int = Field(default=64, ge=0)
+    """Documents that may wait for a process; more are shed with RESOURCE_EXHAUSTED."""
+
+    model_chunks: int = Field(default=8, ge=1)
+    """Parts that a page may be read in by a model. AUTO reads longer ones by rules."""
+
+    model_window_tokens: int = Field(default=32_768, ge=256)
+    """Tokens of one part with its prompt and its output, if the model takes that many: the KV cache of a decoder grows
+    with them."""
+
+    min_fidelity: float = Field(default=0.5, ge=0, le=1)
+    """Share of a model's word trigrams that the page has to have; AUTO reads by rules what falls below."""
