@@ -15,7 +15,7 @@ from searchmesh.catalog import ExportedModel, Image
 from searchmesh.encoding.pool import Context, Pool
 from searchmesh.encoding.rows import Output, Pictures, Row, Vectors
 from searchmesh.encoding.settings import EncodingSettings
-from searchmesh.images import Patches, image_index, mrope_positions, to_patches, to_pixels
+from searchmesh.images import Grid, Patches, image_index, mrope_positions, to_patches, to_pixels
 from searchmesh.runtime.deadlines import Deadline
 from searchmesh.runtime.errors import FailedPrecondition
 from searchmesh.text import Tokenizer
@@ -182,12 +182,10 @@ class Vision:
         return (self._card.merge or 1) ** 2 * (self._card.window or 1) ** 2
 
     def _most_tokens(self) -> int:
-        """Of one image: every patch, and room for windows that are not full (an image of one row of tokens)."""
-        patch = self._card.patch or 1
+        """Of one image: its patches, with the class token or the empty slots of its windows."""
         if self._card.size is not None:
-            # And the class token.
-            return (self._card.size // patch) ** 2 + 1
-        return self.max_pixels // patch**2 * (self._card.window or 1)
+            return (self._card.size // (self._card.patch or 1)) ** 2 + 1
+        return Grid.of(self._card, self.max_pixels).most_slots
 
     async def warm(self, deadline: Deadline, *, every_shape: bool) -> None:
         """See `Encoder.warm`."""
