@@ -9,11 +9,32 @@ from searchmesh.client.documents import Document, DocumentError, IndexProgress
 from searchmesh.client.embeddings import Chunk, EmbeddedBatch, Embeddings, InputInfo
 from searchmesh.client.filters import Filter, number, tag
 from searchmesh.client.models import Model, ServiceName
+from searchmesh.client.reading import (
+    PageImage,
+    PageInfo,
+    PageLink,
+    ReadEvent,
+    ReadFinished,
+    Reading,
+    ReadOptions,
+    ReadStarted,
+)
 from searchmesh.client.reranking import RankedDocument, Ranking
 from searchmesh.client.searching import Degradation, Fusion, Hit, RerankOptions, SearchResult
 from searchmesh.client.settings import ClientSettings
 from searchmesh.client.sync import Client
-from searchmesh.client.words import DType, FilterType, FusionMethod, Lane, SearchMode, Truncation
+from searchmesh.client.words import (
+    DType,
+    FilterType,
+    FinishReason,
+    FusionMethod,
+    Lane,
+    ReadEngine,
+    ReadFormat,
+    Retention,
+    SearchMode,
+    Truncation,
+)
 
 __all__ = [
     "AsyncClient",
@@ -30,6 +51,7 @@ __all__ = [
     "Embeddings",
     "Filter",
     "FilterType",
+    "FinishReason",
     "Fusion",
     "FusionMethod",
     "Hit",
@@ -38,9 +60,20 @@ __all__ = [
     "InputInfo",
     "Lane",
     "Model",
+    "PageImage",
+    "PageInfo",
+    "PageLink",
     "RankedDocument",
     "Ranking",
+    "ReadEngine",
+    "ReadEvent",
+    "ReadFinished",
+    "ReadFormat",
+    "ReadOptions",
+    "ReadStarted",
+    "Reading",
     "RerankOptions",
+    "Retention",
     "SearchMode",
     "SearchResult",
     "ServiceName",

@@ -16,6 +16,7 @@ from searchmesh.client.embeddings import Chunking, EmbeddedBatch, Embeddings, Em
 from searchmesh.client.filters import Filter
 from searchmesh.client.indexing import index_documents
 from searchmesh.client.models import Model, ServiceName
+from searchmesh.client.reading import ReadEvent, Reading, ReadOptions, events_of, gathered
 from searchmesh.client.reranking import Ranking, rerank_request
 from searchmesh.client.retries import RetryBudget, Unary
 from searchmesh.client.searching import Fusion, RerankOptions, SearchResult, search_request
@@ -30,8 +31,9 @@ class AsyncClient:
             result = await client.search("docs", "how do I compress a file")
 
     Targets are ``host:port`` or ``dns:///name:port``; those not given come from SEARCHMESH_ROUTER_TARGET,
-    SEARCHMESH_EMBEDDING_TARGET and SEARCHMESH_RERANKER_TARGET, else they are the local mesh's ports. `api_key` is
-    SEARCHMESH_API_KEY unless it is given; with SEARCHMESH_TLS_CA the connections are encrypted. They open at first use.
+    SEARCHMESH_EMBEDDING_TARGET, SEARCHMESH_RERANKER_TARGET and SEARCHMESH_READER_TARGET, else they are the local mesh's
+    ports. `api_key` is SEARCHMESH_API_KEY unless it is given; with SEARCHMESH_TLS_CA the connections are encrypted.
+    They open at first use.
 
     Every method raises an error of the tree in `searchmesh.runtime.errors`. A call ends within its `timeout_s`, the
     client's unless it is given, retries included: UNAVAILABLE is retried at once, a shed call after the delay that
@@ -45,6 +47,7 @@ class AsyncClient:
         reranker: str | None = None,
         timeout_s: float = 30.0,
         *,
+        reader: str | None = None,
         api_key: str | None = None,
     ) -> None:
         settings = ClientSettings()
@@ -52,6 +55,7 @@ class AsyncClient:
             router or settings.router_target,
             embedding or settings.embedding_target,
             reranker or settings.reranker_target,
+            reader or settings.reader_target,
             tls=settings.tls,
             api_key=api_key or settings.api_key.get_secret_value(),
         )
@@ -230,6 +234,64 @@ class AsyncClient:
             candidates=candidates, ids_only=ids_only,
         )  # fmt: skip
         return SearchResult.from_proto(await self._unary.call(self._connections.router.Search, request, timeout_s))
+
+    async def read(
+        self,
+        source: str | bytes,
+        *,
+        content_type: str = "",
+        url: str = "",
+        engine: words.ReadEngine = "auto",
+        model: str = "",
+        format: words.ReadFormat = "markdown",
+        instruction: str = "",
+        json_schema: Mapping[str, Any] | str | None = None,
+        target_selectors: Sequence[str] = (),
+        remove_selectors: Sequence[str] = (),
+        whole_page: bool = False,
+        links: words.Retention = "all",
+        images: words.Retention = "all",
+        links_summary: bool = False,
+        images_summary: bool = False,
+        max_tokens: int = 0,
+        fetch_timeout_s: float | None = None,
+        timeout_s: float | None = None,
+    ) -> Reading:
+        """A page as text. `source` is its URL, which the service fetches, or the page itself.
+
+        `content_type` and `url` go with a page that is sent. `engine`: `auto` chooses a model if one is loaded and the
+        page fits, else rules. `format`: `json` with a schema or an instruction gives what they ask for, else an object
+        with the page's metadata and its content. `links`, `images`: `text` keeps the text of links and the alternative
+        text of images. `max_tokens`: bound of the text, 0: none. Raises InvalidArgument, naming `url` or `page.data`,
+        for what cannot be fetched or read, and FailedPrecondition for a model that is not loaded, a page without text,
+        or JSON that breaks the schema.
+        """
+        options = ReadOptions(
+            engine, model, format, instruction, json_schema, target_selectors, remove_selectors, whole_page, links,
+            images, links_summary, images_summary, max_tokens, fetch_timeout_s,
+        )  # fmt: skip
+        return await gathered(
+            self.read_stream(source, options, content_type=content_type, url=url, timeout_s=timeout_s)
+        )
+
+    async def read_stream(
+        self,
+        source: str | bytes,
+        options: ReadOptions | None = None,
+        *,
+        content_type: str = "",
+        url: str = "",
+        timeout_s: float | None = None,
+    ) -> AsyncGenerator[ReadEvent, None]:
+        """As `read`, event by event as they come: a `ReadStarted`, pieces of text, a `ReadFinished`.
+
+        A second `ReadStarted` voids the text before it: rules take over from a model that failed.
+        """
+        request = (options or ReadOptions()).request(source, content_type, url)
+        responses = self._unary.stream(self._connections.reader.Read, request, timeout_s)
+        async with aclosing(responses), aclosing(events_of(responses)) as events:
+            async for event in events:
+                yield event
 
     async def models(self, service: ServiceName, *, timeout_s: float | None = None) -> tuple[Model, ...]:
         """The models that a service can use."""

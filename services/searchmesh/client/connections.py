@@ -14,12 +14,14 @@ from searchmesh.runtime.errors import FailedPrecondition, InvalidArgument
 from searchmesh.runtime.tls import Tls
 from searchmesh.v1.embedding_pb2_grpc import EmbeddingStub
 from searchmesh.v1.models_pb2_grpc import ModelsStub
+from searchmesh.v1.reader_pb2_grpc import ReaderStub
 from searchmesh.v1.reranker_pb2_grpc import RerankerStub
 from searchmesh.v1.router_pb2_grpc import CollectionsStub, DocumentsStub, RouterStub
 
 if TYPE_CHECKING:
     from searchmesh.v1.embedding_pb2_grpc import EmbeddingAsyncStub
     from searchmesh.v1.models_pb2_grpc import ModelsAsyncStub
+    from searchmesh.v1.reader_pb2_grpc import ReaderAsyncStub
     from searchmesh.v1.reranker_pb2_grpc import RerankerAsyncStub
     from searchmesh.v1.router_pb2_grpc import CollectionsAsyncStub, DocumentsAsyncStub, RouterAsyncStub
 
@@ -27,8 +29,15 @@ if TYPE_CHECKING:
 class Connections:
     """One channel a service. A channel belongs to the event loop that is running when it is first used."""
 
-    def __init__(self, router: str, embedding: str, reranker: str, *, tls: Tls | None, api_key: str) -> None:
-        self._targets: dict[str, str] = {"router": router, "embedding": embedding, "reranker": reranker}
+    def __init__(
+        self, router: str, embedding: str, reranker: str, reader: str, *, tls: Tls | None, api_key: str
+    ) -> None:
+        self._targets: dict[str, str] = {
+            "router": router,
+            "embedding": embedding,
+            "reranker": reranker,
+            "reader": reader,
+        }
         self._tls = tls
         self._api_key = api_key
         self._channels: dict[str, grpc.aio.Channel] = {}
@@ -50,6 +59,10 @@ class Connections:
     @cached_property
     def reranker(self) -> RerankerAsyncStub:
         return RerankerStub(self._channel("reranker"))
+
+    @cached_property
+    def reader(self) -> ReaderAsyncStub:
+        return ReaderStub(self._channel("reader"))
 
     @cached_property
     def router(self) -> RouterAsyncStub:

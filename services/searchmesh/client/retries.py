@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+from collections.abc import AsyncGenerator
 from typing import TypeVar
 
 import grpc
@@ -65,10 +66,40 @@ class Unary:
                 return await method(request, timeout=deadline.remaining_s(), metadata=inject())
             except grpc.aio.AioRpcError as raised:
                 error = as_error(raised)
-                delay_s = retry_delay_s(error)
-                if delay_s is None or delay_s >= deadline.bounded(math.inf) or not self._budget.spend():
+                delay_s = self._delay_s(error, deadline)
+                if delay_s is None:
                     raise error from None
             await asyncio.sleep(delay_s)
+
+    async def stream(
+        self, method: grpc.aio.UnaryStreamMultiCallable[Req, Res], request: Req, timeout_s: float | None
+    ) -> AsyncGenerator[Res, None]:
+        """The responses, as they come. As `call`; once the first has come, nothing is tried again."""
+        deadline = Deadline.after(self._timeout_s if timeout_s is None else timeout_s)
+        self._budget.earn()
+        answered = False
+        while True:
+            call = method(request, timeout=deadline.remaining_s(), metadata=inject())
+            try:
+                async for response in call:
+                    answered = True
+                    yield response
+                return
+            except grpc.aio.AioRpcError as raised:
+                error = as_error(raised)
+                delay_s = None if answered else self._delay_s(error, deadline)
+                if delay_s is None:
+                    raise error from None
+            finally:
+                call.cancel()
+            await asyncio.sleep(delay_s)
+
+    def _delay_s(self, error: SearchmeshError, deadline: Deadline) -> float | None:
+        """Seconds to wait before the next try, None if there is none."""
+        delay_s = retry_delay_s(error)
+        if delay_s is None or delay_s >= deadline.bounded(math.inf) or not self._budget.spend():
+            return None
+        return delay_s
 
 
 def retry_delay_s(error: SearchmeshError) -> float | None:

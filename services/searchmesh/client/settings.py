@@ -26,6 +26,9 @@ class ClientSettings(BaseSettings):
     reranker_target: str = "127.0.0.1:7102"
     """The reranking service."""
 
+    reader_target: str = "127.0.0.1:7103"
+    """The reader."""
+
     api_key: SecretStr = SecretStr("")
     """API key, for services that want one."""
 

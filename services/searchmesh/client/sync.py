@@ -49,6 +49,18 @@ def _stream(
     return stream
 
 
+def _events(
+    method: Callable[Concatenate[AsyncClient, P], AsyncGenerator[R, None]],
+) -> Callable[Concatenate[Client, P], Iterator[R]]:
+    """As `_stream`, for a method that reads no iterable."""
+
+    @functools.wraps(method)
+    def events(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
+        return self._bridge.iterate(lambda _: method(self._client, *args, **kwargs), (), 1)
+
+    return events
+
+
 class Client:
     """A client of the mesh for code without an event loop::
 
@@ -66,9 +78,10 @@ class Client:
         reranker: str | None = None,
         timeout_s: float = 30.0,
         *,
+        reader: str | None = None,
         api_key: str | None = None,
     ) -> None:
-        self._client = AsyncClient(router, embedding, reranker, timeout_s, api_key=api_key)
+        self._client = AsyncClient(router, embedding, reranker, timeout_s, reader=reader, api_key=api_key)
         self._bridge = Bridge()
 
     def __enter__(self) -> Self:
@@ -96,4 +109,6 @@ class Client:
     index = _stream(AsyncClient.index, source="documents", chunk=64)
     get_documents = _call(AsyncClient.get_documents)
     delete_documents = _call(AsyncClient.delete_documents)
+    read = _call(AsyncClient.read)
+    read_stream = _events(AsyncClient.read_stream)
     models = _call(AsyncClient.models)
