@@ -35,16 +35,16 @@ class PairwiseImages:
         self._images = images
         self._scoring = card.score
         self._max_request = settings.max_request_tokens
-        self._max_query = min(card.pair.max_query_tokens, encoder.model.max_tokens // 2)
-        self._max_document = card.pair.max_document_tokens or encoder.model.max_tokens
         template = parsed(card.pair.template)
         self._template: Template[Input] = Template(
             template.before, template.between, template.after, template.document_first
         )
         self._start, _, self._end = card.pair.image_placeholder.partition(encoder.vision.word)
         self._last = [card.pair.score_token.id] if card.pair.score_token else []
-        frame = [template.before, template.between, template.after, *(self._start, self._end) * 2]
-        self._frame_tokens = sum(map(len, tokenizer.encode(frame))) + len(self._last) + _SEAMS
+        around = [template.before, template.between, template.after, *(self._start, self._end) * 2]
+        self._room = encoder.model.max_tokens - sum(map(len, tokenizer.encode(around))) - len(self._last) - _SEAMS
+        self._max_query = min(card.pair.max_query_tokens, self._room // 2)
+        self._max_document = card.pair.max_document_tokens or self._room
 
     @property
     def abilities(self) -> Abilities:
@@ -65,7 +65,7 @@ class PairwiseImages:
 
     async def _query(self, query: Input) -> tuple[Input, Read]:
         if isinstance(query, Seen):
-            if query.tokens > (limit := self._encoder.model.max_tokens // 2):
+            if query.tokens > (limit := self._room // 2):
                 raise too_long("query.image", query.tokens, limit)
             return query, Read(query.tokens)
         (cut,) = await self._shortened({"query": query}, self._max_query, Truncation.END)
@@ -74,7 +74,7 @@ class PairwiseImages:
     async def _documents(
         self, documents: Sequence[Input], query_tokens: int, truncation: Truncation
     ) -> tuple[list[Input], list[Read]]:
-        limit = min(self._max_document, self._encoder.model.max_tokens - query_tokens - self._frame_tokens)
+        limit = min(self._max_document, self._room - query_tokens)
         texts = {
             document_field(place): document for place, document in enumerate(documents) if isinstance(document, str)
         }
