@@ -13,4 +13,5 @@ def client_of(settings: MeshSettings) -> AsyncClient:
         router=f"127.0.0.1:{ports.router}",
         embedding=f"127.0.0.1:{ports.embedding}",
         reranker=f"127.0.0.1:{ports.reranker}",
+        reader=f"127.0.0.1:{ports.reader}",
     )

@@ -38,7 +38,7 @@ def test_nothing_listens_beyond_the_loopback_address(specs: dict[str, Child]) ->
         assert _option(specs[name], "--bind") == "127.0.0.1"
     for kind in ("grpc", "http", "metrics"):
         assert f"--{kind}-address=127.0.0.1" in specs["triton"].argv
-    for name in ("embedding", "reranker", "router"):
+    for name in ("embedding", "reranker", "reader", "router"):
         assert specs[name].env["SEARCHMESH_HOST"] == "127.0.0.1"
 
 
@@ -68,7 +68,7 @@ def test_services_find_each_other_whatever_the_callers_environment_says(
     monkeypatch.setenv("SEARCHMESH_HOST", "0.0.0.0")
     monkeypatch.setenv("SEARCHMESH_SLOTS", "5")
     for child in children(
-        MeshSettings(home=tmp_path, port_offset=10), "home/run/", ["embedding", "reranker", "router"]
+        MeshSettings(home=tmp_path, port_offset=10), "home/run/", ["embedding", "reranker", "reader", "router"]
     ):
         env = child.env
         assert env["SEARCHMESH_PORT"] == str(child.ports["gRPC"])

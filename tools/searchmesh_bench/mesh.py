@@ -64,12 +64,15 @@ def client_settings(ports: Ports) -> ClientSettings:
         router_target=f"{LOOPBACK}:{ports.router}",
         embedding_target=f"{LOOPBACK}:{ports.embedding}",
         reranker_target=f"{LOOPBACK}:{ports.reranker}",
+        reader_target=f"{LOOPBACK}:{ports.reader}",
     )
 
 
 def client_of(targets: ClientSettings) -> AsyncClient:
     """A client of these services."""
-    return AsyncClient(targets.router_target, targets.embedding_target, targets.reranker_target)
+    return AsyncClient(
+        targets.router_target, targets.embedding_target, targets.reranker_target, reader=targets.reader_target
+    )
 
 
 @asynccontextmanager

@@ -28,11 +28,20 @@ def targets() -> dict[str, str]:
     from searchmesh.client import ClientSettings
 
     settings = ClientSettings()
-    named = {name.removesuffix("_target"): getattr(settings, name) for name in settings.model_fields_set}
+    named = {
+        name.removesuffix("_target"): getattr(settings, name)
+        for name in settings.model_fields_set
+        if name.endswith("_target")
+    }
     ports = _running()
     if ports is None:
         return named
-    local = {"router": ports.router, "embedding": ports.embedding, "reranker": ports.reranker}
+    local = {
+        "router": ports.router,
+        "embedding": ports.embedding,
+        "reranker": ports.reranker,
+        "reader": ports.reader,
+    }
     return {name: f"127.0.0.1:{port}" for name, port in local.items()} | named
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from searchmesh.cli import collections, extensions, indexing, inference, mesh, models, search
+from searchmesh.cli import collections, extensions, indexing, inference, mesh, models, reading, search
 from searchmesh.cli.failures import Commands
 from searchmesh.cli.output import flowed
 
@@ -21,6 +21,7 @@ _ENVIRONMENT = """
   SEARCHMESH_ROUTER_TARGET      a mesh that runs elsewhere, host:port;
   SEARCHMESH_EMBEDDING_TARGET   default: the one on this machine
   SEARCHMESH_RERANKER_TARGET
+  SEARCHMESH_READER_TARGET
   SEARCHMESH_DEBUG=1            show tracebacks"""
 
 
@@ -119,6 +120,16 @@ _add(
     inference.rerank,
     'searchmesh rerank "fast fish" "a sloth sleeps" "tuna swim at 70 km/h"',
     'searchmesh rerank "fast fish" - --top 3 < lines.txt',
+    panel=_MODELS,
+)
+_add(
+    app,
+    "read",
+    reading.read,
+    "searchmesh read page.html --url https://example.com/page",
+    "searchmesh read https://example.com/page --target article --images none",
+    "searchmesh read paper.pdf --format text",
+    "searchmesh read page.html --json-schema schema.json",
     panel=_MODELS,
 )
 _models = _group("Show, download and export models. Needs no running mesh.")

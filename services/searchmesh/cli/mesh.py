@@ -80,7 +80,8 @@ def logs(
     service: Annotated[
         str,
         typer.Argument(
-            help="router, embedding, reranker, triton, redis-cache, redis-index or supervisor.", metavar="SERVICE"
+            help="router, embedding, reranker, reader, triton, redis-cache, redis-index or supervisor.",
+            metavar="SERVICE",
         ),
     ],
     follow: Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -116,10 +116,15 @@ async def events_of(responses: AsyncIterable[reader_pb2.ReadResponse]) -> AsyncG
 
 async def gathered(events: AsyncIterable[ReadEvent]) -> Reading:
     """The reading that the events make up."""
+    return collected([event async for event in events])
+
+
+def collected(events: Iterable[ReadEvent]) -> Reading:
+    """As `gathered`, of events that are there."""
     started: ReadStarted | None = None
     finished: ReadFinished | None = None
     pieces: list[str] = []
-    async for event in events:
+    for event in events:
         match event:
             case ReadStarted():
                 started = event

@@ -27,6 +27,7 @@ _BUILDERS: Mapping[str, Callable[[MeshSettings, str], Child]] = {
     "triton": triton,
     "embedding": lambda settings, _: services.embedding(settings),
     "reranker": lambda settings, _: services.reranker(settings),
+    "reader": lambda settings, _: services.reader(settings),
     "router": lambda settings, _: services.router(settings),
 }
 

@@ -32,6 +32,10 @@ class Ports:
         return 7102 + self.offset
 
     @property
+    def reader(self) -> int:
+        return 7103 + self.offset
+
+    @property
     def redis_cache(self) -> int:
         return 7379 + self.offset
 
@@ -53,7 +57,7 @@ class Ports:
 
     def all(self) -> list[int]:
         """Every port of a complete mesh."""
-        services = (self.router, self.embedding, self.reranker)
+        services = (self.router, self.embedding, self.reranker, self.reader)
         return [
             *(port + shift for port in services for shift in (0, 100, 200)),
             self.redis_cache,

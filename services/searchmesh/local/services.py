@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from functools import partial
 
 from searchmesh.local import probes
@@ -20,6 +21,14 @@ def embedding(settings: MeshSettings) -> Child:
 def reranker(settings: MeshSettings) -> Child:
     """The reranker service."""
     return _child(settings, "reranker", settings.ports.reranker, needs=("triton",))
+
+
+def reader(settings: MeshSettings) -> Child:
+    """The reader, which needs nobody: its rules work without a model."""
+    child = _child(settings, "reader", settings.ports.reader, needs=())
+    # Whoever can call a service on the loopback address can fetch a URL without it, so there is nothing to protect.
+    defaults = {"SEARCHMESH_FETCH_ENABLED": "true", "SEARCHMESH_PARSERS": str(_cores())}
+    return replace(child, env={**defaults, **child.env})
 
 
 def router(settings: MeshSettings) -> Child:
@@ -45,7 +54,7 @@ def _child(settings: MeshSettings, name: str, port: int, *, needs: tuple[str, ..
 def _environment(settings: MeshSettings) -> dict[str, str]:
     """Where everything is. Other ``SEARCHMESH_…`` variables of the caller reach the services as they are."""
     ports = settings.ports
-    cores = len(os.sched_getaffinity(0))
+    cores = _cores()
     own = {
         "PYTHONUNBUFFERED": "1",
         "SEARCHMESH_HOST": LOOPBACK,
@@ -63,3 +72,8 @@ def _environment(settings: MeshSettings) -> dict[str, str]:
     # As many batches in flight as an exported model has instances on this machine, one of them kept for queries.
     slots = {"SEARCHMESH_SLOTS": str(cores + 1), "SEARCHMESH_BULK_SLOTS": str(cores)}
     return slots | os.environ | own
+
+
+def _cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0))
