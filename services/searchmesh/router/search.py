@@ -131,7 +131,7 @@ async def _with_images(
     pictured = {key: replace(document, image=whole.get(key, document.image)) for key, document in documents.items()}
     if (left := len(images) - len(whole)) == 0:
         return pictured, []
-    message = f"{left} hits are without the data of their image: an answer holds {MAX_IMAGE_BYTES} bytes of images"
+    message = f"data of images was left out of {left} of the hits: an answer holds {MAX_IMAGE_BYTES} bytes of it"
     return pictured, [Degradation("fetch", "IMAGES_LEFT_OUT", message)]
 
 
