@@ -29,7 +29,7 @@ VOCABULARY = 400
 
 SPECIALS = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>",
-    "<|embed_token|>", "<|rerank_token|>",
+    "<|video_pad|>", "<|embed_token|>", "<|rerank_token|>",
 )  # fmt: skip
 
 _TEXT: dict[str, Any] = {
@@ -74,6 +74,7 @@ class Published:
 
 def write_tokenizer(folder: Path, *, eos: bool = False) -> Tokenizer:
     """A byte-level BPE with the special tokens of Qwen; with `eos` it appends <|endoftext|>."""
+    folder.mkdir(parents=True, exist_ok=True)
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -92,12 +93,14 @@ def write_tokenizer(folder: Path, *, eos: bool = False) -> Tokenizer:
 
 def write_qwen2(folder: Path, *, prefix: str = "model.", eos: bool = False, **config: Any) -> Published:
     """jina-code-embeddings: a Qwen2 whose tokenizer may append an end of text."""
+    write_tokenizer(folder, eos=eos)
     model = _random(Qwen2Model, Qwen2Config(**_TEXT | config))
-    return _write(folder, Published(folder, model), model.config.to_dict(), lambda name: prefix + name, eos=eos)
+    return _write(folder, Published(folder, model), model.config.to_dict(), lambda name: prefix + name)
 
 
 def write_qwen3(folder: Path, *, prefix: str = "model.", lm_head: bool = True, **config: Any) -> Published:
     """jina-reranker-v3: a Qwen3, whose heads are wider than its states, with a projector."""
+    write_tokenizer(folder)
     model = _random(Qwen3Model, Qwen3Config(**_TEXT | {"head_dim": 24} | config))
     heads = _tensors({"projector.0.weight": (PICKED, WIDTH), "projector.2.weight": (PICKED, PICKED)})
     unused = {"lm_head.weight": model.embed_tokens.weight.detach().clone()} if lm_head else {}
@@ -107,8 +110,8 @@ def write_qwen3(folder: Path, *, prefix: str = "model.", lm_head: bool = True, *
 
 def write_qwen2_vl(folder: Path, layout: Layout = "old", **config: Any) -> Published:
     """jina-reranker-m0: a Qwen2-VL with a head of two layers."""
-    text = _TEXT | _MROPE | config
-    model = _random(Qwen2VLModel, Qwen2VLConfig(text_config=text, vision_config=_VISION_2))
+    ids = _special_ids(write_tokenizer(folder))
+    model = _random(Qwen2VLModel, Qwen2VLConfig(text_config=_TEXT | _MROPE | config, vision_config=_VISION_2, **ids))
     shapes = {
         "score.0.weight": (WIDTH, WIDTH),
         "score.0.bias": (WIDTH,),
@@ -125,8 +128,10 @@ def write_qwen2_5_vl(folder: Path, layout: Layout = "old", *, spelling: str = "{
 
     `spelling` is what stands between ``lora_A.`` and ``.weight``.
     """
-    text = _TEXT | _MROPE | config
-    model = _random(Qwen2_5_VLModel, Qwen2_5_VLConfig(text_config=text, vision_config=_VISION_2_5))
+    ids = _special_ids(write_tokenizer(folder))
+    model = _random(
+        Qwen2_5_VLModel, Qwen2_5_VLConfig(text_config=_TEXT | _MROPE | config, vision_config=_VISION_2_5, **ids)
+    )
     heads = _tensors(
         {"multi_vector_projector.weight": (MULTI_VECTOR, WIDTH), "multi_vector_projector.bias": (MULTI_VECTOR,)}
     )
@@ -138,7 +143,7 @@ def write_qwen2_5_vl(folder: Path, layout: Layout = "old", *, spelling: str = "{
             for side, tensor in zip("AB", sides, strict=True):
                 part = f"lora_{side}.{spelling.format(task=task)}.weight"
                 tensors[f"base_model.model.{names(module)}.{part}"] = tensor
-    (folder / "adapters").mkdir(parents=True)
+    (folder / "adapters").mkdir()
     save_file(tensors, folder / "adapters" / "adapter_model.safetensors")
     peft = {
         "peft_type": "LORA",
@@ -153,6 +158,12 @@ def write_qwen2_5_vl(folder: Path, layout: Layout = "old", *, spelling: str = "{
     own = {"task_names": TASKS, "multi_vector_projector_dim": MULTI_VECTOR}
     published = Published(folder, model, heads, adapters)
     return _write(folder, published, _vl_config(model, layout) | own, names, more=heads)
+
+
+def _special_ids(tokenizer: Tokenizer) -> dict[str, int]:
+    names = {"image_token_id": "<|image_pad|>", "video_token_id": "<|video_pad|>"}
+    spans = {"vision_start_token_id": "<|vision_start|>", "vision_end_token_id": "<|vision_end|>"}
+    return {field: tokenizer.token_to_id(token) for field, token in (names | spans).items()}
 
 
 def _random(kind: type[nn.Module], config: Any) -> Any:
@@ -218,7 +229,6 @@ def _vl_config(model: Any, layout: Layout) -> dict[str, Any]:
 
 
 def _write_preprocessor(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     values = {
         "image_processor_type": "Qwen2VLImageProcessor",
         "image_mean": [0.48145466, 0.4578275, 0.40821073],
@@ -240,10 +250,7 @@ def _write(
     name: Callable[[str], str],
     *,
     more: Mapping[str, torch.Tensor] | None = None,
-    eos: bool = False,
 ) -> Published:
-    folder.mkdir(parents=True, exist_ok=True)
-    write_tokenizer(folder, eos=eos)
     (folder / "config.json").write_text(json.dumps(config))
     weights = {name(own): tensor.contiguous() for own, tensor in published.model.state_dict().items()}
     save_file(weights | dict(more or {}), folder / "model.safetensors")

@@ -1,27 +1,30 @@
-"""Attention over whole sequences, written out or as ONNX Runtime's own operator.
+"""Attention over whole sequences, written out or as operators of ONNX Runtime.
 
-Written out, the scores of a layer take rows · heads · length² numbers, several times over. `GroupQueryAttention` of
-ONNX Runtime goes through them in blocks and never holds them. With ONNX Runtime 1.32 on two busy cores, one row, 12
-heads of 64 with 2 of keys and values; seconds of one layer and growth of the process:
+Written out, the scores of a layer take rows · heads · length² numbers, several times over. ONNX Runtime's operators go
+through them in blocks and never hold them. With ONNX Runtime 1.32 on one core, one row; seconds of one layer and growth
+of the process (causal on two busy cores: 12 heads of 64, 2 of keys and values; masked: 16 heads of 80):
 
-=========  ================  ================  ==================  ====================
-length     fused             written out       MultiHeadAttention  Attention (opset 23)
-=========  ================  ================  ==================  ====================
-2,048      0.21 s, 0.06 GB   0.22 s, 0.9 GB    0.20 s, 0.5 GB      0.36 s, 0.4 GB
-8,192      2.3 s, 0.2 GB     3.6 s, 14 GB      3.2 s, 3.7 GB       4.4 s, 3.5 GB
-=========  ================  ================  ==================  ====================
+==============  ================  ================  ==================  ====================
+length          operator          written out       MultiHeadAttention  Attention (opset 23)
+==============  ================  ================  ==================  ====================
+2,048, causal   0.21 s, 0.06 GB   0.22 s, 0.9 GB    0.20 s, 0.5 GB      0.36 s, 0.4 GB
+8,192, causal   2.3 s, 0.2 GB     3.6 s, 14 GB      3.2 s, 3.7 GB       4.4 s, 3.5 GB
+3,072, masked   0.51 s, 0.08 GB   0.64 s, 1.3 GB
+12,288, masked  8.5 s, 0.3 GB
+==============  ================  ================  ==================  ====================
 
-For short rows (16 x 128 tokens) the two are equally fast. TensorRT does not know the operator and fuses what is written
-out; in eager torch only that runs.
+For short rows (16 x 128 tokens, or windows of 64 patches) the two are equally fast. In eager torch what is written out
+runs.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+from searchmesh.catalog import Flavour, Precision
 
 MASKED = -1e4
 """Added to the scores of what must not be seen. exp(-1e4) is 0 in every precision, and the sum with a score stays
@@ -42,10 +45,9 @@ class CausalAttention(Attention):
     """Every token sees itself and those before it, so padding on the right needs no mask."""
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        rows, length = query.shape[:2]
         if self.fused and torch.onnx.is_in_onnx_export():
-            return _operator(query, key, value, torch.full((rows,), length, dtype=torch.int32), causal=True)
-        places = torch.arange(length, device=query.device)
+            return _grouped_query_attention(query, key, value)
+        places = torch.arange(query.shape[1], device=query.device)
         return _written_out(query, key, value, places[:, None] < places)
 
 
@@ -54,23 +56,21 @@ class MaskedAttention(Attention):
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
         if self.fused and torch.onnx.is_in_onnx_export():
-            # The operator takes so many keys from the left. Their order does not matter.
-            first = mask.to(torch.float32).argsort(dim=1, descending=True)
-            real = mask.sum(dim=1).clamp(min=1).to(torch.int32)
-            return _operator(query, _rows_in_order(key, first), _rows_in_order(value, first), real, causal=False)
+            return _multi_head_attention(query, key, value, mask)
         return _written_out(query, key, value, (mask == 0)[:, None, None, None, :])
 
 
-Kind = Literal["causal", "all"]
+def fuse(module: nn.Module, precision: Precision, flavour: Flavour) -> None:
+    """Have attention exported as an operator of ONNX Runtime wherever what will run the graph has it.
 
-
-def fuse(module: nn.Module, kind: Kind) -> None:
-    """Have the causal attention in `module`, or all, exported as ONNX Runtime's operator.
-
-    Only versions from 1.23 on know the attribute that makes the operator look both ways.
+    TensorRT does not. On a GPU `GroupQueryAttention` takes half precision only, in which the masked operator is out of
+    range.
     """
+    on_cpu = flavour == "python" or precision == "int8"
+    if flavour == "tensorrt" or not (on_cpu or precision == "fp16"):
+        return
     for part in module.modules():
-        if isinstance(part, CausalAttention if kind == "causal" else Attention):
+        if isinstance(part, Attention if on_cpu else CausalAttention):
             part.fused = True
 
 
@@ -84,16 +84,16 @@ def _written_out(query: Tensor, key: Tensor, value: Tensor, unseen: Tensor) -> T
     return attended.permute(0, 3, 1, 2, 4).reshape(rows, length, heads * size)
 
 
-def _operator(query: Tensor, key: Tensor, value: Tensor, real: Tensor, *, causal: bool) -> Tensor:
-    """com.microsoft.GroupQueryAttention without a past; `real` int32 [rows] keys from the left are seen."""
+def _grouped_query_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """com.microsoft.GroupQueryAttention without a past."""
     rows, length, heads, size = query.shape
     groups = key.shape[2]
+    last = torch.full((rows,), length - 1, dtype=torch.int32)
     total = torch.scalar_tensor(length, dtype=torch.int32)
-    attributes = {"num_heads": heads, "kv_num_heads": groups} | ({} if causal else {"causal": 0})
     attended, _, _ = torch.onnx.ops.symbolic_multi_out(
         "com.microsoft::GroupQueryAttention",
-        (query.flatten(2), key.flatten(2), value.flatten(2), None, None, real - 1, total),
-        attributes,
+        (query.flatten(2), key.flatten(2), value.flatten(2), None, None, last, total),
+        {"num_heads": heads, "kv_num_heads": groups},
         dtypes=(query.dtype,) * 3,
         shapes=((rows, length, heads * size),) + ((rows, groups, length, size),) * 2,
         version=1,
@@ -101,8 +101,21 @@ def _operator(query: Tensor, key: Tensor, value: Tensor, real: Tensor, *, causal
     return attended
 
 
-def _rows_in_order(states: Tensor, order: Tensor) -> Tensor:
-    """States [rows, length, ...] in the order of [rows, length]."""
-    rows, length = order.shape
-    flat = order + torch.arange(rows, device=order.device)[:, None] * length
-    return states.flatten(0, 1)[flat]
+def _multi_head_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    """com.microsoft.MultiHeadAttention without its own mask, with which it would hold all scores.
+
+    Queries and keys are one number longer instead: its product is 0, or `MASKED` for padding.
+    """
+    rows, length, heads, size = query.shape
+    scale = 1 / math.sqrt(size)
+    unseen = (mask == 0).to(key.dtype) * (MASKED / scale)
+    query = torch.cat([query, torch.ones_like(query[..., :1])], dim=-1)
+    key = torch.cat([key, unseen[:, :, None, None].expand(-1, -1, heads, 1)], dim=-1)
+    return torch.onnx.ops.symbolic(
+        "com.microsoft::MultiHeadAttention",
+        (query.flatten(2), key.flatten(2), value.flatten(2)),
+        {"num_heads": heads, "scale": scale},
+        dtype=query.dtype,
+        shape=(rows, length, heads * size),
+        version=1,
+    )
