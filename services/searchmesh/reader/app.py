@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -20,6 +21,9 @@ from searchmesh.v1 import models_pb2, reader_pb2
 @asynccontextmanager
 async def build(settings: ReaderSettings, generators: Generators | None = None) -> AsyncIterator[Service]:
     """The service; on exit its processes and connections are closed. It is ready when its parsers are."""
+    # The processes of the sandbox are programs of their own: gRPC need not prepare to be copied into them, and complain
+    # that it cannot.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
     generators = generators or Undecoded(settings)
     fetcher = Fetcher(settings)
     pool = Pool(
