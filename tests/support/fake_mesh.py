@@ -37,6 +37,7 @@ class FakeMesh:
         self.hang = asyncio.Event()
         self.hang.set()
         self.embedded: list[embedding_pb2.EmbedRequest] = []
+        self.reranked: list[reranker_pb2.RerankRequest] = []
         self.searches: list[router_pb2.SearchRequest] = []
         self.collections: dict[str, router_pb2.Collection] = {}
         self.documents: dict[str, dict[str, router_pb2.Document]] = {}
@@ -97,17 +98,21 @@ class FakeMesh:
 
     async def Rerank(self, request: reranker_pb2.RerankRequest, call: Call) -> reranker_pb2.RerankResponse:
         await self._enter()
-        asked = set(request.query.text.split())
+        self.reranked.append(request)
+        asked = set(request.query.text.split()) or {""}
         scores = [len(asked & set(content.text.split())) / len(asked) for content in request.documents]
-        order = sorted(range(len(scores)), key=lambda index: -scores[index])
-        return reranker_pb2.RerankResponse(
+        scores = scores or [0.0] * (len(request.document_vectors.row_offsets) - 1)
+        order = sorted(range(len(scores)), key=lambda index: -scores[index])[: request.top_n or None]
+        response = reranker_pb2.RerankResponse(
             model="fake",
-            results=[
-                reranker_pb2.RerankResult(index=index, relevance_score=scores[index])
-                for index in order[: request.top_n or None]
-            ],
+            results=[reranker_pb2.RerankResult(index=index, relevance_score=scores[index]) for index in order],
             timings=[_STAGE],
+            query=common_pb2.InputInfo(tokens=len(asked), truncated=len(asked) > 4),
         )
+        if request.return_document_vectors:
+            rows = np.stack([vector_of(request.documents[index].text) for index in order])
+            response.document_vectors.CopyFrom(common_pb2.Vectors(dimensions=DIMENSIONS, data=rows.tobytes()))
+        return response
 
     async def List(
         self, request: models_pb2.ListModelsRequest | router_pb2.ListCollectionsRequest, call: Call

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from searchmesh.cli import extensions
 from searchmesh.cli.main import app
 from searchmesh.runtime.errors import Internal, Overloaded
-from searchmesh.v1 import router_pb2
+from searchmesh.v1 import common_pb2, router_pb2
 from support.fake_mesh import Served
 
 
@@ -74,6 +74,26 @@ def test_texts_are_reranked(served: Served) -> None:
     assert result.stdout.splitlines()[1].split(maxsplit=2) == ["1.0000", "1", "a fast fish"]
     data = json.loads(run("rerank", "fast fish", "-", "--json", "--top", "1", input="a bird\na fish\n").stdout)
     assert [(result["index"], result["text"]) for result in data["results"]] == [(1, "a fish")]
+
+
+def test_images_are_reranked_and_looked_for(served: Served, tmp_path: Path) -> None:
+    file = tmp_path / "a.png"
+    file.write_bytes(b"png")
+    result = run("rerank", "fast fish", "a fast fish", "--image", str(file), "--instruction", "be fair", "--json")
+    assert [one.get("text") or one["image"] for one in json.loads(result.stdout)["results"]] == [
+        "a fast fish",
+        str(file),
+    ]
+    run("rerank", "--query-image", str(file), "a bird", "a fish", "--truncation", "refuse")
+    text, image = served.mesh.reranked
+    assert (text.documents[1].image.data, text.instruction) == (b"png", "be fair")
+    assert image.query.image.data == b"png"
+    assert [content.text for content in image.documents] == ["a bird", "a fish"]
+    assert image.truncation == common_pb2.TRUNCATION_REFUSE
+
+
+def test_a_query_that_was_cut_is_said(served: Served) -> None:
+    assert "the query was cut to 5 tokens" in run("rerank", "one two three four five", "one").stderr
 
 
 def test_files_are_indexed_found_and_indexed_again(served: Served, docs: Path) -> None:

@@ -12,7 +12,7 @@ from searchmesh.cli.connection import TimeoutOption, connected
 from searchmesh.cli.output import JsonOption, counted, note, print_json, print_table, stages
 
 if TYPE_CHECKING:
-    from searchmesh.client import Embeddings
+    from searchmesh.client import Embeddings, Ranking
 
 _SHOWN = 4
 """Components of a vector that are shown without --json."""
@@ -94,28 +94,57 @@ def embed(
 
 
 def rerank(
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="What is looked for.")],
+    query: Annotated[str | None, typer.Argument(metavar="QUERY", help="What is looked for.")] = None,
     documents: Annotated[
-        list[str], typer.Argument(metavar="TEXT", help="Texts, or - for one text a line from standard input.")
-    ],
+        list[str] | None, typer.Argument(metavar="TEXT", help="Texts, or - for one text a line from standard input.")
+    ] = None,
+    image: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="An image; may be repeated.")] = None,
+    query_image: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="An image that is looked for in place of QUERY.", show_default=False),
+    ] = None,
     top: Annotated[
         int | None, typer.Option("--top", "-n", metavar="N", help="Show only the best.", show_default="all")
     ] = None,
     model: ModelOption = "",
+    instruction: Annotated[
+        str, typer.Option(metavar="TEXT", help="How to judge, for models that read it.", show_default=False)
+    ] = "",
+    truncation: Annotated[
+        Truncation,
+        typer.Option(metavar="WORD", help="Of a text over the model's limit: refuse it, or cut its end or start."),
+    ] = "end",
     timeout: TimeoutOption = 30.0,
     json: JsonOption = False,
 ) -> None:
-    """Order texts by how relevant they are to a query."""
+    """Order texts and images by how relevant they are to a query."""
+    from searchmesh.client import Image
+
+    asked = Image.from_file(query_image) if query_image else query or ""
+    texts = documents or []
+    if query_image and query is not None:
+        texts = [query, *texts]
+    texts, images = lines_or(texts), image or []
     with connected(timeout) as client:
-        ranking = client.rerank(query, lines_or(documents), top_n=top, model=model)
+        ranking = client.rerank(
+            asked,
+            [*texts, *(Image.from_file(file) for file in images)],
+            top_n=top,
+            model=model,
+            instruction=instruction,
+            truncation=truncation,
+        )
+    names = [*texts, *map(str, images)]
     if json:
-        print_json(ranking)
+        print_json(_ranking_as_data(ranking, names))
         return
     print_table(
-        ("score", "#", "text"),
-        [(f"{result.relevance_score:.4f}", str(result.index), result.text) for result in ranking.results],
+        ("score", "#", "document"),
+        [(f"{result.relevance_score:.4f}", str(result.index), names[result.index]) for result in ranking.results],
         right=("score", "#"),
     )
+    if ranking.query.truncated:
+        note(f"the query was cut to {counted(ranking.query.tokens, 'token')}")
     note(f"{ranking.model} · {counted(ranking.tokens, 'token')} · ms: {stages(ranking.timings)}")
 
 
@@ -149,4 +178,22 @@ def _as_data(embeddings: Embeddings, *, several: bool) -> dict[str, object]:
         "tokens": embeddings.tokens,
         "cache": embeddings.cache,
         "timings": embeddings.timings,
+    }
+
+
+def _ranking_as_data(ranking: Ranking, names: list[str]) -> dict[str, object]:
+    return {
+        "model": ranking.model,
+        "results": [
+            {
+                "index": result.index,
+                "relevance_score": result.relevance_score,
+                "text" if result.image is None else "image": names[result.index],
+                "input": result.input,
+            }
+            for result in ranking.results
+        ],
+        "query": ranking.query,
+        "tokens": ranking.tokens,
+        "timings": ranking.timings,
     }

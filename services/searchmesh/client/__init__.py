@@ -23,6 +23,7 @@ from searchmesh.client.reranking import RankedDocument, Ranking
 from searchmesh.client.searching import Degradation, Fusion, Hit, RerankOptions, SearchResult
 from searchmesh.client.settings import ClientSettings
 from searchmesh.client.sync import Client
+from searchmesh.client.token_vectors import TokenVectors
 from searchmesh.client.words import (
     DType,
     FilterType,
@@ -77,6 +78,7 @@ __all__ = [
     "SearchMode",
     "SearchResult",
     "ServiceName",
+    "TokenVectors",
     "Truncation",
     "VectorSpace",
     "number",

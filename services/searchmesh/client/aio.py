@@ -21,6 +21,7 @@ from searchmesh.client.reranking import Ranking, rerank_request
 from searchmesh.client.retries import RetryBudget, Unary
 from searchmesh.client.searching import Fusion, RerankOptions, SearchResult, search_request
 from searchmesh.client.settings import ClientSettings
+from searchmesh.client.token_vectors import TokenVectors
 from searchmesh.v1 import models_pb2, router_pb2
 
 
@@ -126,17 +127,29 @@ class AsyncClient:
 
     async def rerank(
         self,
-        query: str,
-        documents: Sequence[str],
+        query: Content,
+        documents: Sequence[Content] = (),
         *,
         top_n: int | None = None,
         model: str = "",
+        instruction: str = "",
         truncation: words.Truncation = "end",
         lane: words.Lane = "interactive",
+        return_document_vectors: bool = False,
+        document_vectors: TokenVectors | None = None,
         timeout_s: float | None = None,
     ) -> Ranking:
-        """Documents by their relevance to the query, best first; only the best `top_n` if that is given."""
-        request = rerank_request(query, documents, top_n=top_n, model=model, truncation=truncation, lane=lane)
+        """Documents by their relevance to the query, best first; only the best `top_n` if that is given.
+
+        Query and documents may be images for a model that reads them. `instruction`: how to judge, for a model that
+        reads one. `truncation`: what happens to a document over the model's limit; a query loses its end.
+        `document_vectors`: those of the documents, for late interaction; `documents` may then be left out. Raises
+        InvalidArgument, naming the field, for what the model cannot do or is too much.
+        """
+        request = rerank_request(
+            query, documents, top_n=top_n, model=model, instruction=instruction, truncation=truncation, lane=lane,
+            return_document_vectors=return_document_vectors, document_vectors=document_vectors,
+        )  # fmt: skip
         response = await self._unary.call(self._connections.reranker.Rerank, request, timeout_s)
         return Ranking.from_proto(response, documents)
 
