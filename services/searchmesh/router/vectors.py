@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
 from searchmesh.router.documents import embedded, readable
-from searchmesh.router.index import Collection, Content, Document, MultiVectors, Space, Vector
+from searchmesh.router.index import Collection, Content, Document, Image, MultiVectors, Space, Vector
 from searchmesh.router.patience import patiently
 from searchmesh.router.ports import Embedder
 from searchmesh.runtime.errors import FailedPrecondition, InvalidArgument, SearchmeshError
@@ -85,7 +85,7 @@ class Vectoriser:
             if not error.field.startswith("inputs"):
                 raise FailedPrecondition(f"the collection's model is not what it was: {error.message}") from error
             if len(contents) == 1:
-                return [error]
+                return [_of_document(error, contents[0])]
             # Halve until it stands alone.
             middle = len(contents) // 2
             first = await self._one_by_one(contents[:middle], embed)
@@ -106,6 +106,12 @@ class Vectoriser:
             return list(zip(answer.blocks, answer.truncated, strict=True))
 
         return embed
+
+
+def _of_document(error: InvalidArgument, content: Content) -> InvalidArgument:
+    """An error on the only input of a request, with the field of the document that the input came from."""
+    field = error.field.partition("]")[2].lstrip(".") or ("image" if isinstance(content, Image) else "text")
+    return InvalidArgument(field, error.problem, reason=error.reason)
 
 
 def _check_size(wanted: Space | MultiVectors, dimensions: int) -> None:
