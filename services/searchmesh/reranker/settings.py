@@ -28,7 +28,7 @@ class RerankerSettings(EncodingSettings):
     """Documents that a listwise model reads in one pass; longer lists are read in several and joined."""
 
     max_images: int = Field(default=64, ge=1)
-    """Different images of one request."""
+    """Images of one request, those of the query and of all documents."""
 
     max_held_images: int = Field(default=128, ge=1)
     """Images of all requests of which the features are in memory (768 tokens of 1,536 numbers are 4.5 MiB); what would
