@@ -14,6 +14,7 @@ from searchmesh.embedding.dtypes import packed
 from searchmesh.router.app import build
 from searchmesh.router.ports import Model
 from searchmesh.router.settings import RouterSettings
+from searchmesh.runtime.channels import connect
 from searchmesh.runtime.errors import InvalidArgument, NotFound
 from searchmesh.runtime.rpc import Call
 from searchmesh.runtime.server import Service, serve
@@ -154,7 +155,7 @@ class Mesh:
         await self.start("reranker", self.settings.reranker_target, self.reranker)
         service = await self.open.enter_async_context(build(self.settings))
         await self.open.enter_async_context(serving(self.settings, service))
-        channel = await self.open.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{self.settings.port}"))
+        channel = await self.open.enter_async_context(connect(f"127.0.0.1:{self.settings.port}"))
         self.router = router_pb2_grpc.RouterStub(channel)
         self.collections = router_pb2_grpc.CollectionsStub(channel)
         self.documents = router_pb2_grpc.DocumentsStub(channel)
