@@ -17,7 +17,7 @@ _TEX = re.compile(r"\\\((?P<inline>.+?)\\\)|\\\[(?P<display>.+?)\\\]|\$\$(?P<dol
 
 _SPECIAL = re.compile(
     r"""\\(?=[!-/:-@\[-`{-~]|$)           # a backslash before punctuation would escape it
-      | [`*]
+      | ` | (?<!\s)\* | \*(?!\s)          # between spaces, an asterisk is plain
       | ~(?=~) | (?<=~)~
       | (?<![^\W_])_ | _(?![^\W_])        # inside a word, underscores are plain
       | \[ | \]

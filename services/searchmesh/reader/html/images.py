@@ -31,9 +31,9 @@ def _address(element: _Element, links: Links) -> str:
     candidates = [element.get(name) for name in _LAZY]
     candidates += [_largest(element.get(name)) for name in _LAZY_SETS[:2]]
     candidates += [element.get("src"), _largest(element.get("srcset"))]
-    parent = element.getparent()
-    if parent is not None and parent.tag == "picture":
-        candidates += [_largest(source.get("srcset") or source.get("data-srcset")) for source in parent.iter("source")]
+    # The parser may take a source for the parent of what follows it.
+    if (picture := next(element.iterancestors("picture"), None)) is not None:
+        candidates += [_largest(source.get("srcset") or source.get("data-srcset")) for source in picture.iter("source")]
     return next((url for found in candidates if found and (url := links.absolute(found))), "")
 
 
