@@ -45,6 +45,7 @@ class FakeMesh:
         self.streams = 0
         self.after_acknowledged: Callable[[FakeMesh, int], SearchmeshError | None] = lambda mesh, count: None
         self.degraded: list[router_pb2.Degradation] = []
+        self.routes: list[router_pb2.Route] = []
 
     async def _enter(self) -> None:
         self.calls += 1
@@ -181,7 +182,7 @@ class FakeMesh:
 
     def _store(self, collection: str, document: router_pb2.Document, progress: router_pb2.IndexProgress) -> None:
         stored = self.documents[collection]
-        if not document.text:
+        if not document.text and not document.HasField("image"):
             progress.failed += 1
             progress.errors.add(
                 position=progress.acknowledged,
@@ -199,7 +200,7 @@ class FakeMesh:
     async def Search(self, request: router_pb2.SearchRequest, call: Call) -> router_pb2.SearchResponse:
         await self._enter()
         self.searches.append(request)
-        asked = set(request.query.text.lower().split())
+        asked = set((request.query.text or "any image").lower().split())
         hits = []
         for name in request.collections:
             self._collection(name)
@@ -207,7 +208,10 @@ class FakeMesh:
                 score = len(asked & set(document.text.lower().split())) / len(asked)
                 hits.append(
                     router_pb2.SearchHit(
-                        document=document, collection=name, score=score, stage_scores={"dense": score, "fused": score}
+                        document=document,
+                        collection=name,
+                        score=score,
+                        stage_scores={"dense.text": score, "fused": score},
                     )
                 )
         hits.sort(key=lambda hit: -hit.score)
@@ -215,6 +219,7 @@ class FakeMesh:
             hits=hits[request.offset : request.offset + request.top_k],
             candidates=len(hits),
             degraded=self.degraded,
+            routes=self.routes,
             timings=[common_pb2.StageTiming(stage="embed", duration_us=800), _STAGE],
         )
 

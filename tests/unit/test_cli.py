@@ -110,7 +110,7 @@ def test_files_are_indexed_found_and_indexed_again(served: Served, docs: Path) -
     assert found.stdout.splitlines() == [
         "  1. docs/fish.md › Fish",
         "     docs/fish.md#0",
-        "     1.0000  dense 1.000  fused 1.000",
+        "     1.0000  dense.text 1.000  fused 1.000",
         "     The tuna is a fast fish.",
         "",
     ]

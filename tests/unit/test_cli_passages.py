@@ -115,7 +115,7 @@ def folder(tmp_path: Path) -> Path:
     (root / "sub").mkdir(parents=True)
     (root / "b.md").write_text("# Title\n\ntext\n")
     (root / "sub" / "a.txt").write_text("plain")
-    (root / "skipped.png").write_bytes(b"\x89PNG")
+    (root / "skipped.bin").write_bytes(b"\x89PNG")
     (root / ".hidden.md").write_text("hidden")
     return root
 
@@ -125,7 +125,7 @@ def test_folders_give_their_readable_files_with_stable_names(folder: Path, monke
     assert names == ["docs/b.md", "docs/sub/a.txt"]
     monkeypatch.chdir(folder / "sub")
     assert [source.name for source in find_sources([Path("..")])] == names
-    assert [source.name for source in find_sources([Path("../skipped.png")])] == ["skipped.png"]
+    assert [source.name for source in find_sources([Path("../skipped.bin")])] == ["skipped.bin"]
 
 
 def test_the_same_file_twice_is_one_and_two_files_of_one_name_are_refused(folder: Path, tmp_path: Path) -> None:

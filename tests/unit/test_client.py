@@ -104,7 +104,7 @@ async def test_a_search_is_asked_and_answered_in_full(client: AsyncClient, mesh:
         rerank=RerankOptions(enabled=True, depth=7),
     )
     assert [hit.document.id for hit in result.hits] == ["2", "0"]
-    assert result.hits[0].stage_scores == {"dense": 1.0, "fused": 1.0}
+    assert result.hits[0].stage_scores == {"dense.text": 1.0, "fused": 1.0}
     assert result.timings == {"embed": 0.0008, "infer": 0.0015}
     assert (result.candidates, result.degraded[0].reason) == (3, "LATE")
     asked = mesh.searches[0]

@@ -12,6 +12,7 @@ import typer
 from searchmesh.cli.connection import connected
 from searchmesh.cli.output import JsonOption, counted, error_console, note, print_json, problem
 from searchmesh.cli.sources import Source, Unreadable, documents_of, find_sources
+from searchmesh.cli.spaces import parse_filter_fields
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -55,25 +56,43 @@ def index(
 ) -> None:
     """Put files into a collection.
 
-    The collection is created if it does not exist. Markdown (.md) and text (.txt, .rst) files are split into passages
-    of about 1,000 characters at headings and paragraphs; a line of a .jsonl file is one document with id, title, text
-    and metadata (its other fields go into the metadata).
+    The collection is created for text if it does not exist. Markdown (.md) and text (.txt, .rst) files are split into
+    passages of about 1,000 characters at headings and paragraphs; a line of a .jsonl file is one document with id,
+    title, text and metadata (its other fields go into the metadata). Images (.png, .jpg, .webp, .gif) are documents,
+    too, and so are those that a .jsonl line names in its field image, if the collection has a vector space for them:
+    see searchmesh collections create.
 
     Ids are stable (docs/guide.md#3), so a second run embeds only what has changed, and removes passages that a file no
     longer has. Exit code 1 if a document failed.
     """
     sources = find_sources(paths)
     if not sources:
-        note("there is nothing to index: no text, Markdown or JSONL file was found")
+        note("there is nothing to index: no text, Markdown, JSONL or image file was found")
         return
     with connected() as client:
         started = time.monotonic()
+        images = _takes_images(client, collection)
+        kept = [source for source in sources if images or not source.is_image]
+        if left := len(sources) - len(kept):
+            note(f"{counted(left, 'image')} left out: {collection} has no vector space for images")
+        if not kept:
+            return
         created = _ensure_collection(client, collection, filter_field or [], language, embedder, reranker)
-        run = _Run(sources)
+        run = _Run(kept, images=images)
         run.index(client, collection, batch_size)
     run.report(collection, created=created, seconds=time.monotonic() - started, json=json)
     if run.failures:
         raise typer.Exit(_SOME_FAILED)
+
+
+def _takes_images(client: Client, name: str) -> bool:
+    """Whether the collection is there and has a vector space for images."""
+    from searchmesh.runtime.errors import NotFound
+
+    try:
+        return any(space.name == "image" for space in client.get_collection(name).spaces)
+    except NotFound:
+        return False
 
 
 def _ensure_collection(
@@ -86,7 +105,7 @@ def _ensure_collection(
     try:
         client.get_collection(name)
     except NotFound:
-        fields = {"path": "tag"} | dict(_filter_field(field) for field in filter_fields)
+        fields = {"path": "tag"} | parse_filter_fields(filter_fields)
         spaces = [VectorSpace(embedder=embedder)] if embedder else []
         try:
             client.create_collection(name, spaces=spaces, reranker=reranker, language=language, filter_fields=fields)
@@ -96,17 +115,13 @@ def _ensure_collection(
     return False
 
 
-def _filter_field(text: str) -> tuple[str, Any]:
-    name, _, kind = text.partition(":")
-    return name, kind or "tag"
-
-
 class _Run:
     """One run over some files: what was sent, how far it is, what went wrong."""
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    def __init__(self, sources: Sequence[Source], *, images: bool) -> None:
         self.failures: list[str] = []
         self._sources = sources
+        self._images = images
         self._bytes = 0
         self._bytes_at: list[int] = []
         """Bytes of all files that are done when so many documents are."""
@@ -129,7 +144,7 @@ class _Run:
         for source in self._sources:
             before = self._bytes
             count = 0
-            for document in documents_of(source):
+            for document in documents_of(source, images=self._images):
                 if isinstance(document, Unreadable):
                     self._fail(document.message)
                     continue

@@ -90,6 +90,7 @@ _add(
     indexing.index,
     "searchmesh index README.md docs/ --collection docs",
     "searchmesh index papers.jsonl -c papers --filter-field year:number",
+    "searchmesh index pictures/ --collection photos",
     panel=_SEARCH,
 )
 _add(
@@ -99,9 +100,18 @@ _add(
     'searchmesh search "how do I compress a file" --collection docs',
     'searchmesh search "heat transfer" -c papers -k 3 --filter "year>=1960"',
     "searchmesh search zip -c docs --mode lexical --no-rerank --json",
+    "searchmesh search --image boat.jpg -c photos --explain",
     panel=_SEARCH,
 )
-_collections = _group("Show and delete collections.")
+_collections = _group("Make, show and delete collections.")
+_add(
+    _collections,
+    "create",
+    collections.create_collection,
+    "searchmesh collections create docs --reranker all-MiniLM-L6-v2",
+    "searchmesh collections create photos --space text --space image=jina-clip-v2",
+    "searchmesh collections create papers --multi-vectors jina-colbert-v2:96:binary",
+)
 _add(_collections, "list", collections.list_collections)
 _add(_collections, "delete", collections.delete_collection, "searchmesh collections delete docs --yes")
 app.add_typer(_collections, name="collections", rich_help_panel=_SEARCH)

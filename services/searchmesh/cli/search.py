@@ -9,27 +9,37 @@ import typer
 
 from searchmesh.cli.conditions import parse_conditions
 from searchmesh.cli.connection import TimeoutOption, connected
-from searchmesh.cli.output import JsonOption, console, counted, note, print_json, problem, stages
+from searchmesh.cli.output import JsonOption, console, counted, note, print_json, print_table, problem, stages
 from searchmesh.cli.snippets import highlighting, snippet, terms_of
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from searchmesh.client import Client, Filter, Hit, SearchResult
+    from searchmesh.client import Client, Filter, Hit, Image, SearchResult
 
 Mode = Literal["hybrid", "dense", "lexical"]
 FusionMethod = Literal["rrf", "convex"]
 
 _SNIPPET = 300
 _INDENT = 5
-_STAGES = ("dense", "lexical", "fused", "rerank")
+_STAGES = ("dense.text", "dense.code", "dense.image", "lexical", "fused", "rerank")
 
 
 def search(
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="What you look for, in your own words.")],
     collection: Annotated[
         list[str], typer.Option("--collection", "-c", metavar="NAME", help="Where to look. May be repeated.")
     ],
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="What you look for, in your own words.")] = "",
+    image: Annotated[
+        str,
+        typer.Option(metavar="FILE", help="Look for what is like this image, a file or a URL.", show_default=False),
+    ] = "",
+    space: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Vector space to search. May be repeated.", show_default="those that suit the query"
+        ),
+    ] = None,
     mode: Annotated[
         Mode, typer.Option(metavar="MODE", help="dense (by meaning), lexical (by words) or hybrid (both).")
     ] = "hybrid",
@@ -44,7 +54,14 @@ def search(
             help="field=value, field=a,b (either), field!=value; numbers also >=, >, <=, <. Repeated: all must hold.",
         ),
     ] = None,
-    rerank: Annotated[bool, typer.Option("--rerank/--no-rerank", help="Let a model read the best candidates.")] = True,
+    rerank: Annotated[
+        bool | None,
+        typer.Option(
+            "--rerank/--no-rerank",
+            help="Let a model read the best candidates.",
+            show_default="rerank, for an image if the collection has a reranker",
+        ),
+    ] = None,
     rerank_depth: Annotated[
         int, typer.Option(metavar="N", help="Candidates that the model reads.", show_default="50")
     ] = 0,
@@ -58,6 +75,9 @@ def search(
         float | None,
         typer.Option(metavar="0..1", help="Weight of meaning; words get the rest.", show_default="0.5"),
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show which vector spaces were searched, and why.")
+    ] = False,
     full: Annotated[bool, typer.Option("--full", help="Print whole passages instead of the part that fits.")] = False,
     timeout: TimeoutOption = 30.0,
     json: JsonOption = False,
@@ -68,24 +88,63 @@ def search(
     """
     from searchmesh.client import Fusion, RerankOptions
 
+    asked = _asked(query, image)
     with connected(timeout) as client:
         result = client.search(
             collection,
-            query,
+            asked,
             mode=mode,
             top_k=top_k,
             offset=offset,
             filter=_filter(client, collection, filter or []),
             fusion=Fusion(fusion, dense_weight=dense_weight),
-            rerank=RerankOptions(enabled=rerank, model=reranker, depth=rerank_depth),
+            rerank=RerankOptions(
+                # Few models read an image as the query.
+                enabled=True if rerank is None and not image else rerank,
+                model=reranker,
+                depth=rerank_depth,
+            ),
+            spaces=space or [],
         )
     if json:
-        print_json(result)
+        print_json(_as_data(result))
         return
     _print_hits(result, query, offset, full=full, several=len(collection) > 1)
     for stage in result.degraded:
         problem(f"degraded: {stage.stage}: {stage.message or stage.reason}")
+    if explain:
+        _print_routes(result)
     note(f"{counted(result.candidates, 'candidate')} · ms: {stages(result.timings)}")
+
+
+def _asked(query: str, image: str) -> str | Image:
+    """The text, or the image from its file or URL."""
+    from searchmesh.client import Image
+    from searchmesh.runtime.errors import InvalidArgument
+
+    if bool(query) == bool(image):
+        raise InvalidArgument("QUERY", "give either a query or --image")
+    if not image:
+        return query
+    return Image(url=image) if "://" in image else Image.from_file(image)
+
+
+def _as_data(result: SearchResult) -> dict[str, Any]:
+    """For programs: all of it, but of images the size alone."""
+    import dataclasses
+
+    data = dataclasses.asdict(result)
+    for hit in data["hits"]:
+        if image := hit["document"]["image"]:
+            image["bytes"] = len(image.pop("data"))
+    return data
+
+
+def _print_routes(result: SearchResult) -> None:
+    print_table(
+        ("collection", "space", "searched", "why"),
+        [(one.collection, one.space, "yes" if one.searched else "no", one.message) for one in result.routes],
+    )
 
 
 def _filter(client: Client, collections: Sequence[str], conditions: Sequence[str]) -> Filter | None:
@@ -103,7 +162,7 @@ def _print_hits(result: SearchResult, query: str, offset: int, *, full: bool, se
     out = console()
     terms = terms_of(query)
     for rank, hit in enumerate(result.hits, offset + 1):
-        text = hit.document.text if full else snippet(hit.document.text, terms, _SNIPPET)
+        text = _shown(hit, terms, full=full)
         lines = [*_head(hit, terms, several), *_highlighted(text, terms).split()]
         if out.is_terminal:
             block = Table.grid(padding=(0, 1, 0, 0))
@@ -118,6 +177,14 @@ def _print_hits(result: SearchResult, query: str, offset: int, *, full: bool, se
         out.print()
     if not result.hits:
         note("nothing was found")
+
+
+def _shown(hit: Hit, terms: list[str], *, full: bool) -> str:
+    """The text, else what is known of the image."""
+    text, image = hit.document.text, hit.document.image
+    if text or image is None:
+        return text if full else snippet(text, terms, _SNIPPET)
+    return f"image at {image.url}" if image.url else f"image of {len(image.data):,} bytes" if image.data else "image"
 
 
 def _head(hit: Hit, terms: list[str], several: bool) -> list[Text]:

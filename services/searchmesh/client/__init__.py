@@ -3,7 +3,7 @@
 """
 
 from searchmesh.client.aio import AsyncClient
-from searchmesh.client.collections import Collection, VectorSpace
+from searchmesh.client.collections import Collection, MultiVectors, VectorSpace
 from searchmesh.client.contents import Content, Image
 from searchmesh.client.documents import Document, DocumentError, IndexProgress
 from searchmesh.client.embeddings import Chunk, EmbeddedBatch, Embeddings, InputInfo
@@ -20,7 +20,7 @@ from searchmesh.client.reading import (
     ReadStarted,
 )
 from searchmesh.client.reranking import RankedDocument, Ranking
-from searchmesh.client.searching import Degradation, Fusion, Hit, RerankOptions, SearchResult
+from searchmesh.client.searching import Degradation, Fusion, Hit, RerankOptions, Route, SearchResult
 from searchmesh.client.settings import ClientSettings
 from searchmesh.client.sync import Client
 from searchmesh.client.token_vectors import TokenVectors
@@ -61,6 +61,7 @@ __all__ = [
     "InputInfo",
     "Lane",
     "Model",
+    "MultiVectors",
     "PageImage",
     "PageInfo",
     "PageLink",
@@ -75,6 +76,7 @@ __all__ = [
     "Reading",
     "RerankOptions",
     "Retention",
+    "Route",
     "SearchMode",
     "SearchResult",
     "ServiceName",

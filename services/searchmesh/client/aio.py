@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from searchmesh.client import words
-from searchmesh.client.collections import Collection, VectorSpace, create_request
+from searchmesh.client.collections import Collection, MultiVectors, VectorSpace, create_request
 from searchmesh.client.connections import Connections
 from searchmesh.client.contents import Content
 from searchmesh.client.documents import Document, IndexProgress
@@ -161,13 +161,15 @@ class AsyncClient:
         reranker: str = "",
         language: str = "",
         filter_fields: Mapping[str, words.FilterType] | None = None,
+        multi_vectors: MultiVectors | None = None,
         timeout_s: float | None = None,
     ) -> Collection:
         """A new collection. No `spaces`: one for text with the default model.
 
-        `filter_fields` names the metadata fields that filters may use. Raises AlreadyExists for a name in use.
+        `filter_fields` names the metadata fields that filters may use; `multi_vectors` are stored for reranking. Raises
+        AlreadyExists for a name in use, InvalidArgument for a model that cannot do what it is wanted for.
         """
-        request = create_request(name, spaces, reranker, language, filter_fields or {})
+        request = create_request(name, spaces, reranker, language, filter_fields or {}, multi_vectors)
         return Collection.from_proto(await self._unary.call(self._connections.collections.Create, request, timeout_s))
 
     async def get_collection(self, name: str, *, timeout_s: float | None = None) -> Collection:
@@ -196,8 +198,8 @@ class AsyncClient:
     ) -> AsyncGenerator[IndexProgress, None]:
         """Index documents and yield totals as they become durable.
 
-        A mapping has the keys id, text, title and metadata. A document that fails is reported in `errors` and does
-        not end the stream. After a cut the stream resumes from the first document that is not acknowledged; only
+        A mapping has the keys id, text, title, metadata and image. A document that fails is reported in `errors` and
+        does not end the stream. After a cut the stream resumes from the first document that is not acknowledged; only
         those are kept in memory. `documents` is read as fast as the service works; a plain iterable is read on the
         event loop, so give an asynchronous one where reading blocks. `timeout_s` bounds the whole stream, None: no
         limit. Raises NotFound for an unknown collection.
@@ -225,7 +227,7 @@ class AsyncClient:
     async def search(
         self,
         collections: str | Sequence[str],
-        query: str,
+        query: Content,
         *,
         mode: words.SearchMode = "hybrid",
         top_k: int = 10,
@@ -235,16 +237,18 @@ class AsyncClient:
         rerank: bool | RerankOptions | None = None,
         candidates: int = 0,
         ids_only: bool = False,
+        spaces: Sequence[str] = (),
         timeout_s: float | None = None,
     ) -> SearchResult:
-        """The documents of one or more collections that fit the query best.
+        """The documents of one or more collections that fit the query, a text or an image, best.
 
         `filter` is made with `tag` and `number`. `rerank` None: if the collection names a reranker. `candidates` of
-        each retriever, 0: 100. Stages that failed or were late are in the result's `degraded`.
+        each retriever, 0: 100. `spaces` empty: those that suit the query; the result's `routes` say which, and why.
+        Stages that failed or were late are in its `degraded`.
         """
         request = search_request(
             collections, query, mode=mode, top_k=top_k, offset=offset, filter=filter, fusion=fusion, rerank=rerank,
-            candidates=candidates, ids_only=ids_only,
+            candidates=candidates, ids_only=ids_only, spaces=spaces,
         )  # fmt: skip
         return SearchResult.from_proto(await self._unary.call(self._connections.router.Search, request, timeout_s))
 

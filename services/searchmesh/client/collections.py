@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from searchmesh.client import words
-from searchmesh.v1 import router_pb2
+from searchmesh.v1 import common_pb2, router_pb2
 
 
 @dataclass(frozen=True)
@@ -15,10 +15,34 @@ class VectorSpace:
     """One way of embedding the documents of a collection."""
 
     name: str = "text"
+    """What of a document it embeds: ``text`` (title and text), ``code`` (the same, by a model for it) or ``image``."""
     embedder: str = ""
     """Empty: the embedding service's default model."""
     dimensions: int = 0
     """0: the model's own size."""
+
+
+@dataclass(frozen=True)
+class MultiVectors:
+    """Token vectors that are stored with each document, for reranking by late interaction."""
+
+    embedder: str
+    """A model with token vectors; they are of use to searches that are reranked by it."""
+    dimensions: int = 0
+    """0: the model's own size."""
+    dtype: words.DType = "int8"
+    """``int8``, or ``binary``, an eighth of it."""
+
+    @classmethod
+    def from_proto(cls, message: router_pb2.MultiVectors) -> MultiVectors:
+        """From the wire."""
+        dtype: words.DType = "binary" if message.dtype == common_pb2.DTYPE_BINARY else "int8"
+        return cls(message.embedder, message.dimensions, dtype)
+
+    def to_proto(self) -> router_pb2.MultiVectors:
+        """For the wire. Raises InvalidArgument for a type that is not known."""
+        dtype = words.value_of("multi_vectors.dtype", self.dtype, words.DTYPES)
+        return router_pb2.MultiVectors(embedder=self.embedder, dimensions=self.dimensions, dtype=dtype)
 
 
 @dataclass(frozen=True)
@@ -33,6 +57,7 @@ class Collection:
     filter_fields: Mapping[str, words.FilterType]
     document_count: int
     create_time: datetime
+    multi_vectors: MultiVectors | None = None
 
     @classmethod
     def from_proto(cls, message: router_pb2.Collection) -> Collection:
@@ -48,6 +73,9 @@ class Collection:
             },
             document_count=message.document_count,
             create_time=message.create_time.ToDatetime(UTC),
+            multi_vectors=(
+                MultiVectors.from_proto(message.multi_vectors) if message.HasField("multi_vectors") else None
+            ),
         )
 
 
@@ -57,8 +85,9 @@ def create_request(
     reranker: str,
     language: str,
     filter_fields: Mapping[str, words.FilterType],
+    multi_vectors: MultiVectors | None,
 ) -> router_pb2.CreateCollectionRequest:
-    """For the wire. Raises InvalidArgument for a filter type that is not known."""
+    """For the wire. Raises InvalidArgument for a type that is not known."""
     return router_pb2.CreateCollectionRequest(
         collection=router_pb2.Collection(
             name=name,
@@ -74,5 +103,6 @@ def create_request(
                 )
                 for field, kind in filter_fields.items()
             ],
+            multi_vectors=multi_vectors.to_proto() if multi_vectors else None,
         )
     )

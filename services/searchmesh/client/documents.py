@@ -9,8 +9,9 @@ from typing import Any
 import grpc
 from google.protobuf import json_format, struct_pb2
 
+from searchmesh.client.contents import Image
 from searchmesh.runtime.errors import InvalidArgument
-from searchmesh.v1 import router_pb2
+from searchmesh.v1 import common_pb2, router_pb2
 
 
 @dataclass(frozen=True)
@@ -18,24 +19,25 @@ class Document:
     """What is indexed and found."""
 
     id: str
-    text: str
+    text: str = ""
     title: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """JSON values. Whole numbers come back as int: the wire has one type of number."""
+    image: Image | None = None
+    """Of a hit whose data did not fit into the answer: one with neither data nor URL."""
 
     @classmethod
     def from_proto(cls, message: router_pb2.Document) -> Document:
         """From the wire."""
         metadata = {key: _plain(value) for key, value in message.metadata.fields.items()}
-        return cls(message.id, message.text, message.title, metadata)
+        image = Image.from_proto(message.image) if message.HasField("image") else None
+        return cls(message.id, message.text, message.title, metadata, image)
 
 
 def document_proto(position: int, document: Document | Mapping[str, Any]) -> router_pb2.Document:
     """A document for the wire. Raises InvalidArgument, naming the position, for what no document can be."""
     if isinstance(document, Document):
-        values: Mapping[str, Any] = {
-            "id": document.id, "title": document.title, "text": document.text, "metadata": document.metadata
-        }  # fmt: skip
+        values: Mapping[str, Any] = {name: getattr(document, name) for name in _FIELDS}
     else:
         values = document
         if unknown := values.keys() - _FIELDS:
@@ -54,6 +56,7 @@ def document_proto(position: int, document: Document | Mapping[str, Any]) -> rou
             title=values.get("title", ""),
             text=values.get("text", ""),
             metadata=json_format.ParseDict(dict(metadata), struct_pb2.Struct()),
+            image=_image(position, values.get("image")),
         )
     except UnicodeEncodeError:
         raise InvalidArgument(f"documents[{position}]", "has text that is not valid Unicode") from None
@@ -63,7 +66,20 @@ def document_proto(position: int, document: Document | Mapping[str, Any]) -> rou
         ) from None
 
 
-_FIELDS = frozenset({"id", "title", "text", "metadata"})
+_FIELDS = frozenset({"id", "title", "text", "metadata", "image"})
+
+
+def _image(position: int, image: Any) -> common_pb2.Image | None:
+    """An `Image`, or the URL of one."""
+    image = Image(url=image) if isinstance(image, str) and image else image or None
+    if image is None:
+        return None
+    if not isinstance(image, Image):
+        raise InvalidArgument(f"documents[{position}].image", "image must be an Image or a URL")
+    try:
+        return image.to_proto()
+    except InvalidArgument as error:
+        raise InvalidArgument(f"documents[{position}].image", f"image {error.problem}") from None
 
 
 def _plain(value: struct_pb2.Value) -> Any:

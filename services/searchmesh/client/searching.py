@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from searchmesh.client import words
+from searchmesh.client.contents import Content, content_of
 from searchmesh.client.documents import Document
 from searchmesh.client.filters import Filter
 from searchmesh.client.timings import timings_of
 from searchmesh.runtime.errors import InvalidArgument
-from searchmesh.v1 import common_pb2, router_pb2
+from searchmesh.v1 import router_pb2
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Fusion:
     rrf_k: int = 0
     """0: 60."""
     dense_weight: float | None = None
-    """0 to 1, the lexical ranking gets the rest; None: 0.5."""
+    """0 to 1, the lexical ranking gets the rest; None: 0.5, and more for a query in another language than the
+    collection's."""
 
     def to_proto(self) -> router_pb2.Fusion:
         """For the wire. Raises InvalidArgument for a method that is not known."""
@@ -54,9 +56,10 @@ class Hit:
     document: Document
     collection: str
     score: float
-    """What hits are sorted by."""
+    """The reranker's, or its blend, for hits that it read, which are in that order among themselves; else the fused
+    one."""
     stage_scores: Mapping[str, float]
-    """What each stage gave it: ``dense`` (cosine), ``lexical`` (BM25), ``fused``, ``rerank``."""
+    """What each stage gave it: ``dense.<space>`` (cosine), ``lexical`` (BM25), ``fused``, ``rerank``."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,18 @@ class Degradation:
     """A stage that failed or was late, and what was done instead."""
 
     stage: str
+    reason: str
+    """UPPER_SNAKE_CASE, stable."""
+    message: str
+
+
+@dataclass(frozen=True)
+class Route:
+    """What a search did with a vector space of a collection, or with its words (``lexical``)."""
+
+    collection: str
+    space: str
+    searched: bool
     reason: str
     """UPPER_SNAKE_CASE, stable."""
     message: str
@@ -80,6 +95,8 @@ class SearchResult:
     """Seconds by stage."""
     candidates: int
     """Distinct candidates that were ranked."""
+    routes: tuple[Route, ...] = ()
+    """Every vector space of the collections: whether it was searched, and why."""
 
     @classmethod
     def from_proto(cls, message: router_pb2.SearchResponse) -> SearchResult:
@@ -92,12 +109,16 @@ class SearchResult:
             degraded=tuple(Degradation(stage.stage, stage.reason, stage.message) for stage in message.degraded),
             timings=timings_of(message.timings),
             candidates=message.candidates,
+            routes=tuple(
+                Route(route.collection, route.space, route.searched, route.reason, route.message)
+                for route in message.routes
+            ),
         )
 
 
 def search_request(
     collections: str | Sequence[str],
-    query: str,
+    query: Content,
     *,
     mode: words.SearchMode,
     top_k: int,
@@ -107,6 +128,7 @@ def search_request(
     rerank: bool | RerankOptions | None,
     candidates: int,
     ids_only: bool,
+    spaces: Sequence[str],
 ) -> router_pb2.SearchRequest:
     """For the wire. Raises InvalidArgument for a word or a number that cannot be."""
     for field, value, least in (("top_k", top_k, 1), ("offset", offset, 0), ("candidates", candidates, 0)):
@@ -118,7 +140,7 @@ def search_request(
         rerank = RerankOptions(enabled=rerank)
     return router_pb2.SearchRequest(
         collections=[collections] if isinstance(collections, str) else collections,
-        query=common_pb2.Content(text=query),
+        query=content_of(query),
         mode=words.value_of("mode", mode, words.SEARCH_MODES),
         top_k=top_k,
         offset=offset,
@@ -127,4 +149,5 @@ def search_request(
         rerank=rerank.to_proto() if rerank else None,
         candidates=candidates,
         ids_only=ids_only,
+        spaces=[spaces] if isinstance(spaces, str) else spaces,
     )
