@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from searchmesh.reader.document.blocks import Inline, Mark, Text
+from searchmesh.reader.document.blocks import Image, Inline, Mark, Text
 
 _DELIMITERS = {Mark.STRIKE: "~~", Mark.STRONG: "**", Mark.EMPHASIS: "*"}
 
@@ -36,10 +36,11 @@ def with_delimiters(pieces: Sequence[Inline], write: Callable[[Inline], str]) ->
         ends = {mark: _end(spans, position, mark) for mark in wanted}
         before = out[-1][-1] if out else " "
         for mark in sorted(wanted, key=lambda mark: -ends[mark]):
-            if _is_read(before, spans, position, ends[mark]):
+            alone = not opened and len(wanted) == 1
+            if _is_read(before, spans, position, ends[mark], alone=alone):
                 out.append(_DELIMITERS[mark])
                 opened.append(mark)
-        out.append(span.written)
+        append(out, span.written, is_image=isinstance(span.piece, Image))
     out += [_DELIMITERS[mark] for mark in reversed(opened)]
     return "".join(out)
 
@@ -79,11 +80,24 @@ def _end(spans: Sequence[_Span], start: int, mark: Mark) -> int:
     return end
 
 
-def _is_read(before: str, spans: Sequence[_Span], start: int, end: int) -> bool:
-    """Whether delimiters around these spans open and close emphasis: CommonMark's left- and right-flanking runs."""
+def append(out: list[str], text: str, *, is_image: bool) -> None:
+    """Add text to a line. An exclamation mark before a bracket would make an image of it."""
+    if text.startswith("[") and not is_image and out and out[-1].endswith("!"):
+        out[-1] = f"{out[-1][:-1]}\\!"
+    out.append(text)
+
+
+def _is_read(before: str, spans: Sequence[_Span], start: int, end: int, *, alone: bool) -> bool:
+    """Whether delimiters around these spans open and close emphasis: CommonMark's left- and right-flanking runs.
+
+    Beside a letter or a sign a run may do either. What it does is clear where it stands `alone`, and a matter of
+    counting asterisks where marks are nested: there, only space is beside them.
+    """
     after = spans[end].written[0] if end < len(spans) else " "
     first, last = spans[start].written[0], spans[end - 1].written[-1]
     if before in "*~" or first in "*~" or last in "*~\\" or after in "*~":
+        return False
+    if not alone and not (before.isspace() and after.isspace()):
         return False
     return _flanks(before, first) and _flanks(after, last)
 

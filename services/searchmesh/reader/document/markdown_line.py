@@ -6,14 +6,17 @@ import re
 from itertools import groupby
 
 from searchmesh.reader.document.blocks import Break, Formula, Image, Inline, Line, Mark, NoteMark, Text
-from searchmesh.reader.document.emphasis import with_delimiters
+from searchmesh.reader.document.emphasis import append, with_delimiters
 from searchmesh.reader.document.spacing import tidy
 
 _TAGS = {Mark.SUBSCRIPT: "sub", Mark.SUPERSCRIPT: "sup"}
 """Markdown has no other way."""
 
-_TEX = re.compile(r"\\\((?P<inline>.+?)\\\)|\\\[(?P<display>.+?)\\\]|\$\$(?P<dollars>.+?)\$\$", re.DOTALL)
-"""Formulas that stand in a page as text, for a script to set them."""
+_TEX = re.compile(
+    r"\\\((?P<inline>.{1,2000}?)\\\)|\\\[(?P<display>.{1,2000}?)\\\]|\$\$(?P<dollars>.{1,2000}?)\$\$", re.DOTALL
+)
+"""Formulas that stand in a page as text, for a script to set them. Without a bound, every backslash that opens one
+and finds no end would be looked for to the end of the page."""
 
 _SPECIAL = re.compile(
     r"""\\(?=[!-/:-@\[-`{-~]|$)           # a backslash before punctuation would escape it
@@ -25,16 +28,16 @@ _SPECIAL = re.compile(
       | &(?=\#?\w+;)                      # or an entity""",
     re.VERBOSE,
 )
-_LINE_START = re.compile(r"\d{1,9}(?=[.)](?:\s|$))|(?=#{1,6}(?:\s|$)|>|[-+](?:\s|$)|[-=_*]+\s*$|~~~|\|)")
+_LINE_START = re.compile(r"\d{1,9}(?=[.)](?:\s|$))|(?=#{1,6}(?:\s|$)|>|[-+](?:\s|$)|(?:-+|=+)\s*$|~~~|\|)")
 _URL_UNSAFE = re.compile(r"[\s<>()\[\]\\|`]")
 
 
 def markdown_line(line: Line, *, breaks: str = "\\\n") -> str:
     """One line; `breaks` is what ends lines inside a paragraph."""
-    parts = []
+    parts: list[str] = []
     for href, group in groupby(tidy(line), _href):
         label = with_delimiters(list(group), lambda piece: _written(piece, breaks))
-        parts.append(_linked(label, href) if href else label)
+        append(parts, _linked(label, href) if href else label, is_image=False)
     return "\n".join(_plain_start(part) for part in "".join(parts).split("\n"))
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from lxml.etree import _Element, iterwalk
 
-from searchmesh.reader.document.blocks import Block, Break, Code, Leaf, Mark, Note, NoteMark, Quote, Text
+from searchmesh.reader.document.blocks import Block, Break, Code, Leaf, Mark, Note, NoteMark, Quote, Rule, Text
 from searchmesh.reader.html import lists, tables
 from searchmesh.reader.html.code import code_text, language_of
 from searchmesh.reader.html.images import image_of
@@ -40,6 +40,8 @@ def content_of(root: _Element, url: str = "") -> Content:
     walk = _Walk(root, url)
     walk.run(root)
     writer = walk.writer
+    while writer.blocks and isinstance(writer.blocks[-1], Rule):
+        writer.blocks.pop()
     return Content(writer.blocks, sorted(writer.notes, key=lambda note: int(note.label)), writer.origins)
 
 

@@ -14,6 +14,9 @@ _LAZY = ("data-src", "data-lazy-src", "data-original", "data-lazy", "data-hi-res
 
 _LAZY_SETS = ("data-srcset", "data-lazy-srcset", "srcset")
 _CANDIDATE = re.compile(r"(\S*[^\s,])(?:\s+([\d.]+)[wx])?\s*(?:,|$)")
+_MAX_SET = 20_000
+"""Characters of a ``srcset``."""
+
 _BEACON = re.compile(r"pixel|spacer|blank\.gif|1x1|transparent|tracking|beacon", re.IGNORECASE)
 
 
@@ -39,6 +42,8 @@ def _address(element: _Element, links: Links) -> str:
 
 def _largest(sources: str | None) -> str | None:
     """The widest of a ``srcset``."""
+    if sources and len(sources) > _MAX_SET:
+        return None
     found = [(float(size or 1), url) for url, size in _CANDIDATE.findall(sources or "") if _is_number(size or "1")]
     return max(found)[1] if found else None
 

@@ -9,7 +9,7 @@ from lxml.html import HtmlElement, HTMLParser, document_fromstring
 
 from searchmesh.reader.html.vocabulary import words
 
-_TAG = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)[^>]*>")
+_TAG = re.compile(r"<(/?)([a-zA-Z][^\s/<>]*)[^<>]*>")
 _VOID = words("area base br col embed hr img input link meta source track wbr param")
 _CLOSED_BY_OTHERS = words("p li dt dd tr td th thead tbody tfoot option optgroup colgroup rt rp")
 """Their end tags may be left out, so counting them would find depth where there is none."""
