@@ -112,6 +112,35 @@ async def test_pictures_that_do_not_fit_into_a_request_keep_their_places(
     assert len(result.hits) == 2
 
 
+async def test_more_pictures_than_a_reranker_takes_keep_their_places(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("searchmesh.router.reading.MAX_REQUEST_IMAGES", 1)
+    world.reranker.model = SEEING
+    result = await world.search("red boat", "boats", rerank=RERANK)
+    assert sum(isinstance(document, Image) for document in world.reranker.calls[0][2]) == 1
+    assert reasons(result) == [("rerank", "REQUEST_FULL")]
+
+
+async def test_pictures_of_sources_count_too_and_those_without_data_are_not_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.reranker.model = SEEING
+    hits = [
+        Hit("", Document("bare", image=Image()), 3.0),
+        Hit("", Document("large", image=Image(b"x" * 100)), 2.0),
+        Hit("", Document("small", image=picture("good")), 1.0),
+    ]
+    world.sources["far"] = FakeSource(SourceAnswer(hits))
+    monkeypatch.setattr("searchmesh.router.reading.MAX_REQUEST_BYTES", 50)
+    monkeypatch.setattr("searchmesh.router.search.MAX_IMAGE_BYTES", 50)
+    result = await world.search("red boat", "far", rerank=RERANK)
+    assert ids(result) == ["bare", "large", "small"]
+    assert world.reranker.calls[0][2] == [picture("good")]
+    assert [hit.document.image for hit in result.hits] == [Image(), Image(), picture("good")]
+    assert reasons(result) == [("rerank", "REQUEST_FULL"), ("fetch", "IMAGES_LEFT_OUT")]
+
+
 async def test_a_picture_that_cannot_be_read_keeps_its_place_and_the_rest_is_ranked(world: World) -> None:
     world.reranker.model = SEEING
     rerank = world.reranker.rerank

@@ -40,12 +40,12 @@ class Library:
 
     async def images(self, images: Mapping[Key, Image], budget: int) -> dict[Key, Image]:
         """The images of documents with their data, as long as that fits into `budget` bytes from the first on. Those
-        that do not fit, or were deleted meanwhile, are left out.
+        that do not fit, were deleted meanwhile, or came from a source without their data are left out.
         """
-        wanted = [key for key in _fitting(images, budget) if images[key].unfetched]
-        data = await self._each(wanted, self._index.image_data)
-        whole = dict(images) | {key: Image(data=found) for key, found in data.items() if found}
-        return {key: image for key, image in whole.items() if not image.unfetched}
+        wanted = {key: images[key] for key in _fitting(images, budget)}
+        data = await self._each([key for key, image in wanted.items() if image.unfetched], self._index.image_data)
+        wanted |= {key: Image(data=found) for key, found in data.items() if found}
+        return {key: image for key, image in wanted.items() if image.data or image.url}
 
     async def token_vectors(self, keys: Sequence[Key], budget: int) -> dict[Key, bytes | None]:
         """The stored token vectors, from the first on until `budget` bytes are full; None where there are none."""
@@ -80,6 +80,7 @@ class Library:
 
 def _fitting(images: Mapping[Key, Image], budget: int) -> Iterator[Key]:
     for key, image in images.items():
-        if image.unfetched <= budget:
-            budget -= image.unfetched
+        size = image.unfetched or len(image.data)
+        if size <= budget:
+            budget -= size
             yield key

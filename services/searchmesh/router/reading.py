@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import islice
 
 from searchmesh.router.documents import readable
 from searchmesh.router.index import Content, Document, Image, MultiVectors
@@ -21,6 +22,9 @@ MAX_REQUEST_CHARACTERS = 2 * 1024 * 1024
 
 MAX_REQUEST_BYTES = 7 * 1024 * 1024
 """Images or token vectors sent of all documents; with the texts, and an image as the query, still below that size."""
+
+MAX_REQUEST_IMAGES = 63
+"""Sent of all documents; the reranking service takes one more by default, which may be the query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ async def reading(
     if stored is not None:
         return stored
     images = {key: content for key, content in seen.items() if isinstance(content, Image)}
-    whole = await library.images(images, MAX_REQUEST_BYTES)
+    whole = await library.images(dict(islice(images.items(), MAX_REQUEST_IMAGES)), MAX_REQUEST_BYTES)
     if left := len(images) - len(whole):
         degraded.append(_full(left, "images"))
     contents = {key: whole.get(key, content) for key, content in seen.items() if key in whole or key not in images}
@@ -98,7 +102,6 @@ def _kind_of(key: Key, model: Model, library: Library) -> MultiVectors | None:
 
 
 def _full(left: int, what: str) -> Degradation:
-    message = (
-        f"{left} candidates were not read and keep their place: a request holds {MAX_REQUEST_BYTES} bytes of {what}"
-    )
+    limit = f"{MAX_REQUEST_BYTES} bytes of {what}" + (f", {MAX_REQUEST_IMAGES} at most" if what == "images" else "")
+    message = f"{left} candidates were not read and keep their place: a request holds {limit}"
     return Degradation("rerank", "REQUEST_FULL", message)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from searchmesh.router.collections import Collections
 from searchmesh.router.fusion import Ranking, best_side, convex, rrf
-from searchmesh.router.index import Document, Index
+from searchmesh.router.index import Document, Image, Index
 from searchmesh.router.library import Library
 from searchmesh.router.plan import plan
 from searchmesh.router.query import (
@@ -128,7 +128,10 @@ async def _with_images(
     """The documents of a page with the data of their images, as much of it as an answer can hold."""
     images = {key: document.image for key, document in documents.items() if document.image is not None}
     whole = await library.images(images, MAX_IMAGE_BYTES)
-    pictured = {key: replace(document, image=whole.get(key, document.image)) for key, document in documents.items()}
+    pictured = {
+        key: replace(document, image=whole.get(key, Image())) if key in images else document
+        for key, document in documents.items()
+    }
     if (left := len(images) - len(whole)) == 0:
         return pictured, []
     message = f"data of images was left out of {left} of the hits: an answer holds {MAX_IMAGE_BYTES} bytes of it"
