@@ -67,6 +67,7 @@ def test_a_paragraph_is_read_as_its_text(line: list[Text]) -> None:
 
 
 @given(_LINES)
+@example([Text("C #")])
 @settings(max_examples=60, deadline=None)
 def test_a_heading_is_read_as_its_text(line: list[Text]) -> None:
     tokens = _MARKDOWN.parse("".join(markdown([Heading(2, line)])))

@@ -103,7 +103,7 @@ def test_links_of_a_page_without_an_address_stay_as_they_are() -> None:
     ("html", "expected"),
     [
         ('<img src="/i.png" alt="A boat">', "![A boat](https://site.example/i.png)"),
-        ('<img src="/i.png" alt="A [big] boat" title="Noon">', '![A \\[big\\] boat](https://site.example/i.png "Noon")'),
+        ('<img src="/i.png" alt="a [big] boat" title="T">', '![a \\[big\\] boat](https://site.example/i.png "T")'),
         ('<a href="/big"><img src="/i.png" alt="x"></a>', "[![x](https://site.example/i.png)](https://site.example/big)"),
         ('<img src="data:image/gif;base64,R0lGOD" data-src="/lazy.jpg" alt="x">', "![x](https://site.example/lazy.jpg)"),
         ('<img srcset="/s.jpg 320w, /l.jpg 1024w" alt="x">', "![x](https://site.example/l.jpg)"),

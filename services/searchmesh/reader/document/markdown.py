@@ -41,7 +41,9 @@ def _block(block: Block, alternate: bool = False) -> str:
         case Paragraph(line=line):
             return markdown_line(line)
         case Heading(level=level, line=line):
-            return f"{'#' * level} {markdown_line(line, breaks=' ')}"
+            # Number signs at its end would be the end of its markup.
+            text = re.sub(r"(?<![^\s])#+$", r"\\\g<0>", markdown_line(line, breaks=" "))
+            return f"{'#' * level} {text}"
         case Code():
             return _code(block)
         case Rule():

@@ -71,7 +71,8 @@ def _written(piece: Inline, breaks: str) -> str:
 def _text(piece: Text) -> str:
     if piece.text.isspace():
         return piece.text
-    if Mark.CODE in piece.marks:
+    # At the start of a line, a link that has "]:" in it would be the definition of another.
+    if Mark.CODE in piece.marks and not (piece.href and "]:" in piece.text):
         return code(piece.text)
     text = escaped(piece.text)
     for mark, tag in _TAGS.items():
