@@ -85,6 +85,7 @@ class _Rewrite:
         unscaled = self._add(node, "MatMulIntegerToFloat", inputs, f"{output.name}_unscaled", domain=MICROSOFT)
         scaled = self._add(node, "Mul", [unscaled, magnitude], f"{output.name}_scaled")
         name = output.name
+        scaled.type, scaled.shape = output.type, output.shape  # it may be an output of the graph
         output.replace_all_uses_with(scaled, replace_graph_outputs=True)
         self.graph.remove(node, safe=True)
         scaled.name = name
