@@ -83,6 +83,8 @@ def test_text_and_images_become_two_graphs_of_one_model(
     assert (model.inputs, model.outputs, model.vision_name) == (TEXT_INPUTS, TEXT_OUTPUTS, VISION)
     assert model.export.parity.cosine_error <= model.export.parity.cosine_tolerance
     assert len(stages) == exporter.stages(CARD)
+    limits = (model.export.max_rows, model.export.max_images)
+    assert limits == {"python": (64, 64), "onnxruntime": (256, 256), "tensorrt": (256, 10)}[flavour]
     for name, graph in ((TEXT, text_graph()), (VISION, vision_graph())):
         session = onnxruntime.InferenceSession(str(repository / name / "1" / "model.onnx"))
         assert tuple(tensor.name for tensor in session.get_inputs()) == graph.inputs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -166,8 +167,16 @@ def test_tensorrt_covers_every_shape_up_to_the_limits(tmp_path: Path) -> None:
     assert list(parsed(model, "config.plan.pbtxt").instance_group[0].profile) == ["0", "1", "2", "3"]
 
 
-def test_building_an_engine_switches_to_it(tmp_path: Path) -> None:
-    model = put(tmp_path, "fp16", "tensorrt")
+@pytest.mark.parametrize(
+    ("graph", "limits"),
+    [(text_graph(), {"max_rows": 256, "max_images": 2}), (vision_graph(), {"max_rows": 2, "max_images": 256})],
+)
+def test_building_an_engine_switches_to_it(tmp_path: Path, graph: Graph, limits: dict[str, int]) -> None:
+    card = load_card("jina-embeddings-v4")
+    model = put(tmp_path, "fp16", "tensorrt", graph=graph, card=card)
+    described = tmp_path / card.name / "card.json"
+    described.parent.mkdir(exist_ok=True)
+    described.write_text(json.dumps({"max_rows": 2, "max_images": 2}, indent=2))
     fake = tmp_path / "bin" / "trtexec"
     fake.parent.mkdir()
     fake.write_text('#!/bin/sh\nfor option; do case $option in --saveEngine=*) echo > "${option#*=}";; esac; done\n')
@@ -176,6 +185,7 @@ def test_building_an_engine_switches_to_it(tmp_path: Path) -> None:
     subprocess.run([model / "build-plan.sh"], check=True, env=os.environ | {"PATH": path}, cwd="/")
     assert (model / "1" / "model.plan").is_file()
     assert parsed(model).backend == "tensorrt"
+    assert json.loads(described.read_text()) == limits
 
 
 LIMITS = [("jina-embeddings-v3", 8192, 8), ("jina-embeddings-v4", 32768, 2), ("jina-reranker-v3", 131072, 1)]

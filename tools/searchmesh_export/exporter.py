@@ -68,6 +68,7 @@ def export_model(
             outputs=built.text.outputs,
             hidden_size=built.hidden_size,
             max_rows=written[0].max_rows,
+            max_images=written[1].max_rows if len(written) > 1 else None,
             parity=parity.worst([each.parity for each in written]),
             versions={program: version(program) for program in _PROGRAMS},
         )

@@ -57,6 +57,9 @@ TEXTS = (
 LONG_TEXTS = ("Paris", _PARAGRAPH * 6)
 """In a batch of their own, so that a large model has not to read the padding of all."""
 
+_LONGEST = 512
+"""Tokens of a text that are read."""
+
 _SLOTS = (1, 320, 130)
 """Patches of the images, rounded down to what the graph takes."""
 
@@ -76,6 +79,7 @@ def reference(graph: Graph, tokenizer: Tokenizer, max_tokens: int, folder: Path)
     """
     if "input_ids" in graph.inputs:
         rows = [_token_ids(tokenizer, texts, max_tokens) for texts in (TEXTS, LONG_TEXTS)]
+        rows[0].append(rows[0][0][:1])
         if (highest := max(max(row) for batch in rows for row in batch)) >= graph.sizes.vocabulary:
             problem = f"gives the token {highest}; the model has {graph.sizes.vocabulary}"
             raise wrong(folder / "tokenizer.json", problem)
@@ -133,8 +137,7 @@ def _check(parity: Parity, precision: Precision) -> None:
 
 
 def _token_ids(tokenizer: Tokenizer, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
-    rows = [encoding.ids[:max_tokens] for encoding in tokenizer.encode_batch(list(texts))]
-    return [*rows, rows[0][:1]]
+    return [encoding.ids[: min(max_tokens, _LONGEST)] for encoding in tokenizer.encode_batch(list(texts))]
 
 
 def _module_outputs(graph: Graph, inputs: Values) -> Values:

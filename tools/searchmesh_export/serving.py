@@ -146,6 +146,7 @@ def plan_config(serving: Serving) -> ModelConfig:
 def plan_script(serving: Serving) -> str:
     """A shell script that builds 1/model.plan on the machine that will serve it, and switches to it."""
     graph = serving.graph
+    limit = "max_images" if graph.suffix else "max_rows"
     options = [
         f"    --profile={number} --minShapes={profiles.shapes(graph, profile.smallest)}"
         f" --optShapes={profiles.shapes(graph, profile.usual)}"
@@ -165,6 +166,9 @@ def plan_script(serving: Serving) -> str:
             *options,
             "    --timingCacheFile=timing.cache",
             "cp config.plan.pbtxt config.pbtxt",
+            "# The services learn how many rows it takes.",
+            f'sed -i \'s/"{limit}": [0-9]*/"{limit}": {plan_config(serving).max_batch_size}/\''
+            f" ../{serving.card.name}/card.json",
             "",
         ]
     )

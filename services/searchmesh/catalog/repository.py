@@ -61,8 +61,10 @@ class Export(Section):
     outputs: tuple[str, ...]
     """Names of the text graph's outputs."""
     hidden_size: int
-    max_rows: int = 64
-    """Rows of one request to tritonserver."""
+    max_rows: int | None = None
+    """The most rows of one request to the text graph; None: it was not stated."""
+    max_images: int | None = None
+    """The most rows of one request to the graph of images."""
     parity: Parity
     versions: Mapping[str, str] = {}
     """Of the programs that made it."""

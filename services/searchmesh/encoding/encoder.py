@@ -35,7 +35,7 @@ class Encoder:
         ladder = Ladder(
             model.max_tokens,
             max_batch_tokens=settings.max_batch_tokens,
-            max_rows=settings.max_batch_rows,
+            max_rows=min(settings.max_batch_rows, model.export.max_rows or settings.max_batch_rows),
             steps=settings.length_steps,
         )
         build = partial(tensors, model.export.inputs, hidden_size=model.hidden_size)

@@ -33,7 +33,7 @@ class EncodingSettings(ImageSettings):
     run and 16,200 in another, 2,048 15,700; a GPU wants 16,384 or more."""
 
     max_batch_rows: int = Field(default=64, ge=1)
-    """Rows of one batch; not more than `max_batch_size` of the exported configuration."""
+    """Rows of one batch. A model that was exported for fewer gets no more than those."""
 
     length_steps: int = Field(default=16, ge=1, le=16)
     """Padded lengths an octave. More steps pad less and make more shapes: ONNX Runtime on a CPU took 206 MiB after 52

@@ -104,7 +104,7 @@ class Vision:
         ladder = Ladder(
             self._most_tokens(),
             max_batch_tokens=settings.max_batch_tokens,
-            max_rows=settings.max_batch_rows,
+            max_rows=min(settings.max_batch_rows, model.export.max_images or settings.max_batch_rows),
             steps=settings.length_steps,
             unit=self._unit(),
         )
