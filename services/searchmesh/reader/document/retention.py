@@ -4,43 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 from searchmesh.reader.document.blocks import Block, Code, Image, Inline, Leaf, Line, Table, Text, leaves, lines
+from searchmesh.reader.document.pruning import pruned
+from searchmesh.reader.document.spacing import tidy
 from searchmesh.reader.options import Retention
 from searchmesh.reader.page import Reference
 
 
 def link_references(blocks: Sequence[Block]) -> tuple[Reference, ...]:
     """Every address that the text links to, once, in order, with the words of its first link."""
-    found: dict[str, list[str]] = {}
-    for piece in _pieces(blocks):
-        if isinstance(piece, Text | Image) and piece.href:
-            words = piece.text if isinstance(piece, Text) else piece.alt
-            found.setdefault(piece.href, []).append(words)
-    return tuple(Reference(url, " ".join("".join(words).split())) for url, words in found.items())
+    found: dict[str, str] = {}
+    for line in _lines(blocks):
+        for href, pieces in groupby(line, lambda piece: piece.href if isinstance(piece, Text | Image) else ""):
+            if href:
+                found.setdefault(href, " ".join("".join(map(_words, pieces)).split()))
+    return tuple(Reference(url, words) for url, words in found.items())
+
+
+def _words(piece: Inline) -> str:
+    return piece.text if isinstance(piece, Text) else piece.alt if isinstance(piece, Image) else ""
 
 
 def image_references(blocks: Sequence[Block]) -> tuple[Reference, ...]:
     """Every image of the text once, in order."""
     found: dict[str, str] = {}
-    for piece in _pieces(blocks):
-        if isinstance(piece, Image):
-            found.setdefault(piece.url, piece.alt)
+    for line in _lines(blocks):
+        for piece in line:
+            if isinstance(piece, Image):
+                found.setdefault(piece.url, piece.alt)
     return tuple(Reference(url, alt) for url, alt in found.items())
 
 
-def _pieces(blocks: Sequence[Block]) -> Iterator[Inline]:
+def _lines(blocks: Sequence[Block]) -> Iterator[Line]:
     for leaf in leaves(blocks):
-        for line in lines(leaf):
-            yield from line
+        yield from lines(leaf)
 
 
-def retain(blocks: Sequence[Block], links: Retention, images: Retention) -> None:
-    """Change the lines of the blocks so that they have no more of links and images than is wanted."""
+def retained(blocks: list[Block], links: Retention, images: Retention) -> list[Block]:
+    """The blocks with no more of links and images than is wanted. Changes their lines."""
     if links is Retention.ALL and images is Retention.ALL:
-        return
+        return blocks
     for leaf in leaves(blocks):
         _retain(leaf, links, images)
+    return pruned(blocks, lambda leaf: isinstance(leaf, Code) or any(map(tidy, lines(leaf))))
 
 
 def _retain(leaf: Leaf, links: Retention, images: Retention) -> None:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from searchmesh.reader.document.blocks import Block, Code
 from searchmesh.reader.document.markdown import markdown
 from searchmesh.reader.document.plain import plain_text
-from searchmesh.reader.document.retention import image_references, link_references, retain
+from searchmesh.reader.document.retention import image_references, link_references, retained
 from searchmesh.reader.html.charset import decode
 from searchmesh.reader.html.content import content_of
 from searchmesh.reader.html.metadata import page_info
@@ -48,8 +48,8 @@ def read(source: Source, options: ReadOptions) -> Iterator[Frame]:
             return
         blocks = [Code(text.strip("\n"), language)] if text.strip() else []
     links, images = link_references(blocks), image_references(blocks)
-    retain(blocks, options.links, options.images)
-    yield from _written(blocks, info, options, links, images)
+    kept = retained(blocks, options.links, options.images)
+    yield from _written(kept, info, options, links, images)
 
 
 def _read_html(source: Source, options: ReadOptions) -> tuple[PageInfo, list[Block]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import takewhile
+from itertools import groupby, takewhile
 
 from lxml.etree import _Element
 
@@ -145,16 +145,20 @@ def _drop_teasers(passages: Sequence[Passage]) -> None:
     """Paragraphs that are links to other texts, and at the end of the text lists of them."""
     kept = [passage for passage in passages if passage.kept]
     total = sum(len(passage.letters) for passage in kept)
-    teasers = []
+    teasers: list[Passage] = []
     before = 0
-    for passage in kept:
-        before += len(passage.letters)
-        in_list = passage.element.tag in ("li", "dd")
-        if _is_teaser(passage) and (not in_list or before >= _END * total):
-            teasers.append(passage)
+    for (in_list, is_teaser), run in groupby(kept, lambda passage: (_is_listed(passage), _is_teaser(passage))):
+        together = list(run)
+        if is_teaser and (not in_list or before >= _END * total):
+            teasers += together
+        before += sum(len(passage.letters) for passage in together)
     if sum(len(passage.letters) for passage in teasers) <= (1 - _MOST) * total:
         for passage in teasers:
             passage.kept = False
+
+
+def _is_listed(passage: Passage) -> bool:
+    return passage.element.tag in ("li", "dd")
 
 
 def _is_teaser(passage: Passage) -> bool:
@@ -169,12 +173,12 @@ def _is_teaser(passage: Passage) -> bool:
 def _drop_tail(passages: Sequence[Passage]) -> None:
     """What follows the last passage of prose: links, calls to the reader, headings of what was left out."""
     kept = [passage for passage in passages if passage.kept]
-    left = sum(len(passage.letters) for passage in kept)
-    for passage in reversed(kept):
-        left -= len(passage.letters)
-        if not _is_tail(passage) or left < _ENOUGH:
-            return
-        passage.kept = False
+    tail = list(takewhile(_is_tail, reversed(kept)))
+    total = sum(len(passage.letters) for passage in kept)
+    left = total - sum(len(passage.letters) for passage in tail)
+    if left >= max(_ENOUGH, _MOST * total):
+        for passage in tail:
+            passage.kept = False
 
 
 def _is_tail(passage: Passage) -> bool:
@@ -185,4 +189,4 @@ def _is_tail(passage: Passage) -> bool:
     if passage.linked >= _LINKED or _CALLS.search(passage.text):
         return True
     is_fragment = len(passage.letters) < _TEASER[0] and passage.text.rstrip()[-1:] not in _ENDS_SENTENCE
-    return is_fragment and passage.element.tag != "li"
+    return is_fragment and not _is_listed(passage)
