@@ -5,7 +5,7 @@
   {{- with .for }}
   for: {{ . }}
   {{- end }}
-  labels: {severity: {{ .severity }}{{ with .of }}, component: {{ . }}{{ end }}}
+  labels: {severity: {{ .severity }}, namespace: {{ .root.Release.Namespace }}{{ with .of }}, component: {{ . }}{{ end }}}
   annotations:
     summary: {{ .summary | squote }}
     runbook_url: {{ .root.Values.observability.prometheusRule.runbook }}#{{ lower .name }}

@@ -55,7 +55,7 @@
 {{ include "searchmesh.apiKey" $root }}
 {{- end }}
 {{- range $setting, $value := $service.settings }}
-- {name: SEARCHMESH_{{ upper $setting }}, value: {{ ternary (int64 $value) $value (kindIs "float64" $value | and (eq (floor $value) $value)) | quote }}}
+- {name: SEARCHMESH_{{ upper $setting }}, value: {{ ternary $value (toJson $value) (kindIs "string" $value) | quote }}}
 {{- end }}
 {{- with $service.env }}
 {{ toYaml . }}

@@ -50,12 +50,14 @@
 {{- define "searchmesh.poolScaler" -}}
 {{- $root := index . 0 -}}{{- $name := index . 1 -}}{{- $pool := index . 2 -}}
 {{- $scaling := $pool.autoscaling -}}
+{{- /* It says what is missing, also where another object asks for it. */ -}}
+{{- $demand := include "searchmesh.demand" . }}
 {{- $named := dict "root" $root "component" (printf "triton-%s" $name) "scaling" $scaling "gpu" true }}
 ---
 {{- if eq $root.Values.autoscaling.backend "keda" }}
 {{ include "searchmesh.scaledObject" $named }}
   triggers:
-    {{- include "searchmesh.trigger" (dict "root" $root "query" (include "searchmesh.demand" .) "threshold" $scaling.targetUtilization) | nindent 4 }}
+    {{- include "searchmesh.trigger" (dict "root" $root "query" $demand "threshold" $scaling.targetUtilization) | nindent 4 }}
     {{- include "searchmesh.trigger" (dict "root" $root "query" (include "searchmesh.backlog" .) "threshold" 1) | nindent 4 }}
 {{- else }}
 {{ include "searchmesh.hpa" $named }}
