@@ -44,7 +44,7 @@ async def test_a_killed_index_fails_searches_fast_and_has_everything_when_it_is_
         index, embedder = RedisIndex(redis.url, read_timeout_s=0.5, write_timeout_s=2.0), FakeEmbedder()
         collections = Collections(index, embedder)
         collection = await collections.create(Collection("c", (), ""), Deadline())
-        indexer = Indexer(index, embedder, IndexingLimits(8, 2, 5.0, patience_s=20.0))
+        indexer = Indexer(index, embedder, IndexingLimits(8, 2, 5.0, patience_s=20.0, max_image_bytes=1000))
         acknowledged = asyncio.Event()
         last = 0
 

@@ -139,6 +139,8 @@ def _holds(filter: Filter, tag: str, number: float) -> bool:
 
 
 @relaxed
+@example(Not(Not(TagIn("tag", ("t",)))), "t", 0.0)
+@example(Not(AllOf((Not(TagIn("tag", ("t",))), NumberIn("n}|*", gte=0.0)))), "t", 0.0)
 @given(FILTERS, TEXTS, NUMBERS)
 def test_any_filter_means_in_redis_what_it_says(runner: Runner, filter: Filter, tag: str, number: float) -> None:
     runner.write("sample", "fixed", tag, number)

@@ -65,17 +65,21 @@ class _Params:
         return ["PARAMS", len(named), *named]
 
 
-def _clause(filter: Filter, collection: Collection, params: _Params) -> str:
+def _clause(filter: Filter, collection: Collection, params: _Params, *, negated: bool = False) -> str:
+    """Negations are pushed down to the conditions: beside other clauses, one within another misses documents that were
+    updated, until the module collects its garbage.
+    """
     match filter:
-        case AllOf(parts):
-            return f"({' '.join(_clause(part, collection, params) for part in parts)})"
-        case AnyOf(parts):
-            return f"({'|'.join(_clause(part, collection, params) for part in parts)})"
+        case AllOf(parts) | AnyOf(parts):
+            both = isinstance(filter, AllOf) is not negated
+            return (
+                f"({(' ' if both else '|').join(_clause(part, collection, params, negated=negated) for part in parts)})"
+            )
         case Not(inner):
-            return f"(-{_clause(inner, collection, params)})"
+            return _clause(inner, collection, params, negated=not negated)
         case TagIn(field, values):
             tags = "|".join(params.add(tag_term(value)) for value in values)
-            return f"(@{_position(field, collection)}:{{{tags}}})"
+            condition = f"(@{_position(field, collection)}:{{{tags}}})"
         case NumberIn(field, gte, gt, lte, lt):
             name = _position(field, collection)
             ranges = [
@@ -88,7 +92,8 @@ def _clause(filter: Filter, collection: Collection, params: _Params) -> str:
                 )
                 if bound is not None
             ]
-            return f"({' '.join(ranges)})"
+            condition = f"({' '.join(ranges)})"
+    return f"(-{condition})" if negated else condition
 
 
 def _position(field: str, collection: Collection) -> str:
