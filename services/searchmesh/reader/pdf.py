@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from statistics import median
 
 import pypdfium2
@@ -18,6 +19,9 @@ MAX_PAGES = 2_000
 _DATE = re.compile(r"^D:(\d{4})(\d{2})(\d{2})(?:(\d{2})(\d{2})(\d{2}))?")
 _ENDS = (".", "!", "?", ":", "…", "。", "！", "？", '"', "”")
 _BULLET = re.compile(r"^(?:[•▪◦●–*-]|\(?\d{1,3}[.)])\s")
+_APART = 1.4
+"""Times the usual step from line to line that a gap between paragraphs is."""
+
 _SHORT = 0.75
 """Share of a page's usual line that the last line of a paragraph is shorter than."""
 
@@ -47,13 +51,33 @@ def _lines_of(document: pypdfium2.PdfDocument, number: int) -> list[str]:
     try:
         text_page = page.get_textpage()
         try:
-            return [line.strip() for line in text_page.get_text_bounded().splitlines()]
+            return list(_spaced_lines(text_page))
         finally:
             text_page.close()
     except pypdfium2.PdfiumError:
         return []  # a page that cannot be read takes nothing from the others
     finally:
         page.close()
+
+
+def _spaced_lines(text_page: pypdfium2.PdfTextPage) -> Iterator[str]:
+    """The lines, and an empty one wherever two are further apart than usual."""
+    lines: list[tuple[str, float]] = []
+    start = 0
+    for line in text_page.get_text_range().split("\r\n"):
+        if line.strip():
+            # Where its first character stands, points from the bottom of the page.
+            # pdfium joins a word that was divided, and leaves U+FFFE where it was.
+            text = line.strip().replace("\ufffe", "")
+            lines.append((text, text_page.get_charbox(min(start, text_page.count_chars() - 1))[1]))
+        start += len(line) + 2
+    steps = sorted(above - below for (_, above), (_, below) in pairwise(lines) if above > below)
+    # Most steps are from one line of a paragraph to the next, unless paragraphs are short.
+    usual = steps[len(steps) // 4] if steps else 0.0
+    for (line, height), (_, following) in pairwise([*lines, ("", 0.0)]):
+        yield line
+        if height - following > _APART * usual:
+            yield ""
 
 
 def paragraphs(lines: list[str]) -> Iterator[str]:
@@ -79,8 +103,7 @@ def paragraphs(lines: list[str]) -> Iterator[str]:
 def _joined(paragraph: str, line: str) -> str:
     if not paragraph:
         return line
-    # pdfium writes a hyphen at the end of a line as U+FFFE or U+0002.
-    if paragraph[-1] in "\ufffe\x02\u00ad":
+    if paragraph[-1] in "\ufffe\u00ad":
         return paragraph[:-1] + line
     if paragraph.endswith("-") and paragraph[-2:-1].islower() and line[:1].islower():
         return paragraph[:-1] + line
