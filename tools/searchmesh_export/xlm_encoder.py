@@ -1,0 +1,93 @@
+"""XLM-RoBERTa encoders (Conneau et al. 2020) with learned absolute positions or with rotary ones.
+
+Post-norm blocks with biases everywhere. The rotary kin (jina-embeddings-v3, arXiv 2409.10173) turns queries and keys in
+halves (RoFormer, arXiv 2104.09864) and may have adapters on every weight.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from searchmesh_export.activations import Activation
+from searchmesh_export.adapters import Embedding, Linear
+from searchmesh_export.attention import MaskedAttention
+from searchmesh_export.xlm_config import SPECIAL_POSITIONS, XlmConfig
+
+Rotation = tuple[Tensor, Tensor]
+"""Cosines and sines [length, 1, head size / 2]."""
+
+
+class XlmEncoder(nn.Module):  # type: ignore[misc]
+    """(input_ids, attention_mask), both int64 [rows, length], to hidden states [rows, length, hidden_size].
+
+    Every row has token type 0. `gates` (`searchmesh_export.adapters`) exactly if there are ranks.
+    """
+
+    def __init__(self, config: XlmConfig, activation: Activation, *, ranks: int = 0) -> None:
+        super().__init__()
+        width = config.hidden_size
+        self.words = Embedding(config.vocab_size, width, ranks=ranks)
+        self.types = Embedding(config.type_vocab_size, width, ranks=ranks)
+        self.rotary = config.position_embedding_type == "rotary"
+        self.base = config.rotary_emb_base
+        self.half = width // config.num_attention_heads // 2
+        if not self.rotary:
+            self.positions = nn.Embedding(config.max_position_embeddings, width)
+        self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        self.blocks = nn.ModuleList(Block(config, activation, ranks) for _ in range(config.num_hidden_layers))
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, gates: Tensor | None = None) -> Tensor:
+        places = torch.arange(input_ids.shape[1], device=input_ids.device)
+        vectors = self.words(input_ids, gates) + self.types(torch.zeros_like(input_ids[:, :1]), gates)
+        if not self.rotary:
+            vectors = vectors + self.positions(places + SPECIAL_POSITIONS)
+        states = self.norm(vectors)
+        rotation = self._rotation(places, states.dtype) if self.rotary else None
+        for block in self.blocks:
+            states = block(states, attention_mask, rotation, gates)
+        return states
+
+    def _rotation(self, places: Tensor, dtype: torch.dtype) -> Rotation:
+        frequencies = self.base ** (-torch.arange(self.half, device=places.device) / self.half)
+        angles = (places[:, None] * frequencies)[:, None]
+        return angles.cos().to(dtype), angles.sin().to(dtype)
+
+
+class Block(nn.Module):  # type: ignore[misc]
+    """Self-attention and a feed-forward layer, each followed by its residual and a norm."""
+
+    def __init__(self, config: XlmConfig, activation: Activation, ranks: int) -> None:
+        super().__init__()
+        width = config.hidden_size
+        self.heads = config.num_attention_heads
+        self.activation = activation
+        self.qkv = Linear(width, 3 * width, ranks=ranks)
+        self.attention = MaskedAttention()
+        self.mix = Linear(width, width, ranks=ranks)
+        self.mix_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        self.up = Linear(width, config.intermediate_size, ranks=ranks)
+        self.down = Linear(config.intermediate_size, width, ranks=ranks)
+        self.down_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+
+    def forward(self, states: Tensor, mask: Tensor, rotation: Rotation | None, gates: Tensor | None) -> Tensor:
+        states = self.mix_norm(self.mix(self._attend(states, mask, rotation, gates), gates) + states)
+        fed = self.down(self.activation(self.up(states, gates)), gates)
+        return self.down_norm(fed + states)
+
+    def _attend(self, states: Tensor, mask: Tensor, rotation: Rotation | None, gates: Tensor | None) -> Tensor:
+        rows, length, width = states.shape
+        query, key, value = (
+            part.reshape(rows, length, self.heads, width // self.heads)
+            for part in self.qkv(states, gates).split(width, dim=-1)
+        )
+        if rotation is not None:
+            query, key = turned(query, *rotation), turned(key, *rotation)
+        attended: Tensor = self.attention(query, key, value, mask)
+        return attended
+
+
+def turned(states: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
+    """States [rows, length, heads, size] by the angles; the first half of a head pairs with the second."""
+    first, second = states.chunk(2, dim=-1)
+    return torch.cat([first * cosines - second * sines, second * cosines + first * sines], dim=-1)

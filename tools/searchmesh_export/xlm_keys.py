@@ -1,0 +1,113 @@
+"""Published names of XLM-RoBERTa encoders in the layout with fused query, key and value (Wqkv).
+
+An adapted weight is published as ``parametrizations.weight.original`` with ``0.lora_A`` and ``0.lora_B``: for a linear
+layer A [adapters, rank, inputs] and B [adapters, outputs, rank], whose product B @ A is added; for a table A [adapters,
+entries, rank] and B [adapters, rank, width], whose product A @ B is added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from torch import Tensor
+
+from searchmesh_export.keys import Made, Source
+
+PREFIXES = ("roberta.", "bert.", "model.", "")
+"""Before the names of an encoder that is a whole checkpoint."""
+
+CLIP_PREFIX = "text_model.transformer.roberta."
+
+_UNUSED = ("pooler.", "embeddings.position_ids")
+"""Published, and no part of any vector or score."""
+
+_TABLES = {"words": "embeddings.word_embeddings", "types": "embeddings.token_type_embeddings"}
+_LINEARS = {"qkv": "mixer.Wqkv", "mix": "mixer.out_proj", "up": "mlp.fc1", "down": "mlp.fc2"}
+_NORMS = {"mix_norm": "norm1", "down_norm": "norm2"}
+
+
+def without_prefix(name: str) -> str | None:
+    """A published name without what may stand before it; None for a tensor of no use."""
+    prefix = next(prefix for prefix in PREFIXES if name.startswith(prefix))
+    name = name.removeprefix(prefix)
+    return None if name.startswith(_UNUSED) else name
+
+
+@dataclass(frozen=True)
+class Names:
+    """Where the weights of `xlm_encoder.XlmEncoder` come from."""
+
+    scaling: float | None = None
+    """Of the adapters; None: there are none."""
+    merged: bool = False
+    """The only adapter is part of the weights."""
+
+    def __call__(self, name: str) -> Source:
+        """The source of one weight."""
+        match name.split("."):
+            case ["blocks", layer, part, kind] if part in _LINEARS:
+                published = f"encoder.layers.{layer}.{_LINEARS[part]}"
+                return f"{published}.bias" if kind == "bias" else self._weight(published, kind, table=False)
+            case ["blocks", layer, part, kind]:
+                return f"encoder.layers.{layer}.{_NORMS[part]}.{kind}"
+            case [("words" | "types") as part, kind]:
+                return self._weight(_TABLES[part], kind, table=True)
+            case ["positions", kind]:
+                return f"embeddings.position_embeddings.{kind}"
+            case ["norm", kind]:
+                return f"emb_ln.{kind}"
+        raise AssertionError(f"unreachable: {name} is no weight of an encoder")
+
+    def _weight(self, published: str, kind: str, *, table: bool) -> Source:
+        if self.scaling is None:
+            return f"{published}.weight"
+        base = f"{published}.parametrizations.weight"
+        original, first, second = f"{base}.original", f"{base}.0.lora_A", f"{base}.0.lora_B"
+        if self.merged:
+            merge = _merged_table if table else _merged_linear
+            return Made(partial(merge, self.scaling), (original, first, second))
+        match kind:
+            case "weight":
+                return original
+            case "down":
+                return Made(_table_down if table else _linear_down, (first,))
+            case _:
+                return Made(partial(_table_up if table else _linear_up, self.scaling), (second,))
+
+
+def _linear_down(first: Tensor) -> Tensor:
+    """[adapters, rank, inputs] to [adapters * rank, inputs]."""
+    return first.flatten(0, 1)
+
+
+def _linear_up(scaling: float, second: Tensor) -> Tensor:
+    """[adapters, outputs, rank] to [outputs, adapters * rank]."""
+    return second.permute(1, 0, 2).flatten(1) * scaling
+
+
+def _table_down(first: Tensor) -> Tensor:
+    """[adapters, entries, rank] to [entries, adapters * rank]."""
+    return first.permute(1, 0, 2).flatten(1)
+
+
+def _table_up(scaling: float, second: Tensor) -> Tensor:
+    """[adapters, rank, width] to [width, adapters * rank]."""
+    return second.permute(2, 0, 1).flatten(1) * scaling
+
+
+def _merged_linear(scaling: float, weight: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    return weight + scaling * second[0] @ first[0]
+
+
+def _merged_table(scaling: float, weight: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    return weight + scaling * first[0] @ second[0]
+
+
+Of = Callable[[str], Source]
+
+
+def within(prefix: str, names: Of) -> Of:
+    """The sources of a module that has an encoder under `prefix`, and weights beside it that are named as published."""
+    return lambda name: names(name.removeprefix(prefix)) if name.startswith(prefix) else name
