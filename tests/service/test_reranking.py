@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import tokenizers
 
-from searchmesh.client import AsyncClient
+from searchmesh.client import AsyncClient, Image, TokenVectors
+from searchmesh.client.contents import Content
 from searchmesh.runtime.errors import InvalidArgument
 from support.models import MODEL
 
@@ -50,6 +51,53 @@ async def test_top_n_cuts_and_tokens_are_counted(client: AsyncClient, repository
     tokenizer = tokenizers.Tokenizer.from_file(str(repository / MODEL / "tokenizer.json"))
     tokenizer.no_padding()
     assert ranking.results[0].input.tokens == len(tokenizer.encode(DOCUMENTS[1]).ids)
+
+
+async def test_vectors_of_the_embedding_service_take_the_place_of_documents(client: AsyncClient) -> None:
+    computed = {result.index: result.relevance_score for result in (await client.rerank(QUERY, DOCUMENTS)).results}
+    for dtype, tolerance in (("float32", 1e-2), ("int8", 0.2)):
+        stored = await client.embed(DOCUMENTS, multi_vector=True, dtype=dtype)  # type: ignore[arg-type]
+        ranking = await client.rerank(QUERY, document_vectors=TokenVectors.of(stored))
+        assert {result.index: result.relevance_score for result in ranking.results} == pytest.approx(
+            computed, abs=tolerance
+        )
+        assert [result.text for result in ranking.results] == [""] * len(DOCUMENTS)
+    binary = await client.embed(DOCUMENTS, multi_vector=True, dtype="binary")
+    assert (await client.rerank(QUERY, document_vectors=TokenVectors.of(binary))).results[0].index == 1
+
+
+async def test_vectors_come_back_with_the_results_they_belong_to(client: AsyncClient) -> None:
+    ranking = await client.rerank(QUERY, DOCUMENTS, top_n=2, return_document_vectors=True)
+    vectors = (await client.embed(DOCUMENTS, multi_vector=True, bypass_cache=True)).per_input()
+    for result in ranking.results:
+        assert result.vectors is not None
+        np.testing.assert_allclose(result.vectors, vectors[result.index], atol=1e-3)
+
+
+async def test_the_response_says_what_became_of_the_query(client: AsyncClient) -> None:
+    assert not (await client.rerank(QUERY, ["a"])).query.truncated
+    long = await client.rerank("file " * 1000, ["a"])
+    assert (long.query.tokens, long.query.truncated) == (256, True)
+
+
+@pytest.mark.parametrize(
+    ("documents", "options", "field"),
+    [
+        (["a", Image(b"\x89PNG")], {}, "documents[1].image"),
+        (["a"], {"instruction": "be fair"}, "instruction"),
+        (
+            [],
+            {"document_vectors": TokenVectors([np.ones((2, 5), np.float32)], "float32", 5)},
+            "document_vectors.dimensions",
+        ),
+    ],
+)
+async def test_what_the_model_cannot_do_is_refused_by_field(
+    client: AsyncClient, documents: list[Content], options: dict[str, object], field: str
+) -> None:
+    with pytest.raises(InvalidArgument) as raised:
+        await client.rerank(QUERY, documents, **options)  # type: ignore[arg-type]
+    assert raised.value.field == field
 
 
 async def test_a_long_document_is_cut_and_marked(client: AsyncClient) -> None:
