@@ -167,6 +167,19 @@ def queries(objects: list[Object], folder: Path) -> list[str]:
     return problems
 
 
+def formulas(objects: list[Object], folder: Path, *cases: Path) -> list[str]:
+    """The rules do on synthetic counters what the cases (promtool's test files) say."""
+    (rule,) = of_kind(objects, "PrometheusRule")
+    (folder / "rules.yaml").write_text(yaml.safe_dump(rule["spec"]))
+    problems = []
+    for case in cases:
+        (folder / case.name).write_text(case.read_text())
+        done = run("promtool", "test", "rules", str(folder / case.name))
+        if done.returncode:
+            problems.append(done.stdout + done.stderr)
+    return problems
+
+
 def expressions(objects: list[Object]) -> Iterator[tuple[str, str]]:
     """Every PromQL expression of rules and scalers, and where it stands."""
     for rule in of_kind(objects, "PrometheusRule"):

@@ -140,7 +140,7 @@ def _edges(objects: list[Object]) -> Iterator[str]:
     services = {one["metadata"]["name"]: one["spec"]["selector"] for one in of_kind(objects, "Service")}
     found = {component(pod): pod for _, pod in pods(objects)}
     wanted = {
-        (component(pod), services[host]["app.kubernetes.io/component"], port)
+        (component(pod), services[host].get("app.kubernetes.io/component"), port)
         for _, pod in pods(objects)
         for host, port in targets(pod)
         if host in services
@@ -152,34 +152,36 @@ def _edges(objects: list[Object]) -> Iterator[str]:
     for caller in found:
         for called in found:
             for port in ports[called]:
-                allowed = _allows(policies, found[caller], found[called], port)
-                if allowed and (caller, called, port) not in wanted:
+                out = _allows(policies, found[caller], found[called], "egress", "to", port)
+                into = _allows(policies, found[called], found[caller], "ingress", "from", port)
+                if (caller, called, port) in wanted:
+                    if not (out and into):
+                        yield f"{caller} has to call {called}:{port}, and may not"
+                elif (out and into) or "by name" in (out, into):
                     yield f"{caller} may call {called}:{port}, and has no reason to"
-                if not allowed and (caller, called, port) in wanted:
-                    yield f"{caller} has to call {called}:{port}, and may not"
 
 
-def _allows(policies: list[Object], caller: Object, called: Object, port: int) -> bool:
-    def passes(pod: Object, other: Object, direction: str, peer: str) -> bool:
-        mine = [one for one in policies if _matches(one["spec"]["podSelector"]["matchLabels"], pod)]
-        rules = [rule for one in mine for rule in one["spec"].get(direction, [])]
-        return not mine or any(_rule(rule, other, peer, port) for rule in rules)
-
-    return passes(caller, called, "egress", "to") and passes(called, caller, "ingress", "from")
-
-
-def _rule(rule: Object, other: Object, peer: str, port: int) -> bool:
-    if "ports" in rule and port not in [one["port"] for one in rule["ports"]]:
-        return False
-    return peer not in rule or any(_peer(one, other) for one in rule[peer])
+def _allows(policies: list[Object], pod: Object, other: Object, direction: str, peer: str, port: int) -> str:
+    """How the policies of a pod let it and another talk: "by name", "as anyone", or "" if they do not."""
+    mine = [one for one in policies if _matches(one["spec"]["podSelector"]["matchLabels"], pod)]
+    rules = [rule for one in mine for rule in one["spec"].get(direction, []) if _port(rule, port)]
+    if any(_named(one, other) for rule in rules for one in rule.get(peer, [])):
+        return "by name"
+    return "as anyone" if not mine or any(_anyone(rule, peer) for rule in rules) else ""
 
 
-def _peer(peer: Object, pod: Object) -> bool:
-    """Whether it means a pod of this namespace. Blocks of addresses do not: their exceptions are the private ranges."""
-    if "ipBlock" in peer or "namespaceSelector" in peer:
-        return False
-    selector = peer["podSelector"].get("matchLabels", {})
-    return bool(selector.items() <= pod["metadata"]["labels"].items())
+def _port(rule: Object, port: int) -> bool:
+    return "ports" not in rule or port in [one["port"] for one in rule["ports"]]
+
+
+def _named(peer: Object, pod: Object) -> bool:
+    """Blocks of addresses mean no pod: their exceptions are the private ranges."""
+    selector = peer.get("podSelector", {}).get("matchLabels", {})
+    return "namespaceSelector" not in peer and _matches(selector, pod)
+
+
+def _anyone(rule: Object, peer: str) -> bool:
+    return peer not in rule or {"podSelector": {}} in rule[peer]
 
 
 def _references(objects: list[Object]) -> Iterator[str]:
