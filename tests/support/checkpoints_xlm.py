@@ -24,30 +24,10 @@ ROPE_BASE = 3000.0
 IMAGE, PATCH, TOWER = 56, 14, 64
 
 SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
-WORDS = [
-    "the",
-    "query",
-    "and",
-    "passage",
-    "of",
-    "a",
-    "document",
-    "are",
-    "ranked",
-    "by",
-    "search",
-    "models",
-    "über",
-    "検",
-    "索",
-    ".",
-    ",",
-    "!",
-    "?",
-    "find",
-    "Represent",
-    "for",
-]
+WORDS = (
+    "the", "query", "passage", "of", "a", "document", "ranked", "by", "search", "models", "über", "検", "索", ".", ",",
+    "!", "?", "find", "Represent", "for",
+)  # fmt: skip
 
 Lora = tuple[torch.Tensor, torch.Tensor]
 
@@ -76,11 +56,8 @@ def write_tokenizer(folder: Path) -> int:
     """
     folder.mkdir(parents=True, exist_ok=True)
     pieces = [f"▁{word}" for word in WORDS] + sorted(set("".join(WORDS) + "abcdefghijklmnopqrstuvwxyz:▁<>/"))
-    vocabulary = [(token, 0.0) for token in SPECIALS] + [
-        (piece, -float(len(pieces) - at)) for at, piece in enumerate(pieces)
-    ]
-    vocabulary = list(dict(vocabulary).items())
-    tokenizer = Tokenizer(models.Unigram([*vocabulary, ("<mask>", 0.0)], unk_id=3))
+    scores = dict.fromkeys(SPECIALS, 0.0) | {piece: float(place - len(pieces)) for place, piece in enumerate(pieces)}
+    tokenizer = Tokenizer(models.Unigram([*scores.items(), ("<mask>", 0.0)], unk_id=3))
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.add_special_tokens([AddedToken(token, special=True) for token in (*SPECIALS, "<mask>")])
@@ -126,22 +103,13 @@ def write_pairs(folder: Path, **config: Any) -> Published:
         num_labels=1,
     )
     model = _randomised(XLMRobertaForSequenceClassification(sizes))
-    weights = {}
-    for name, tensor in model.state_dict().items():
-        if name.startswith("classifier."):
-            weights[name] = tensor
-    for name, tensor in _xlm_flash_names(model.roberta).items():
-        weights[f"roberta.{name}"] = tensor
-    own = {
-        "position_embedding_type": "absolute",
-        "num_labels": 1,
-        "architectures": ["XLMRobertaForSequenceClassification"],
-    }
-    _write(folder, weights, _sizes(sizes) | own | config)
+    weights = {name: tensor for name, tensor in model.state_dict().items() if name.startswith("classifier.")}
+    weights |= {f"roberta.{name}": tensor for name, tensor in _xlm_flash_names(model.roberta).items()}
+    _write(folder, weights, _sizes(sizes) | {"position_embedding_type": "absolute", "num_labels": 1} | config)
     return Published(folder, model)
 
 
-def write_clip(folder: Path, *, angles: bool = True, **vision: Any) -> Published:
+def write_clip(folder: Path, **vision: Any) -> Published:
     """jina-clip-v2: a text tower with one adapter, whose sizes config.json leaves to another model, and an EVA-02."""
     text = _encoder(write_tokenizer(folder), pooler=False)
     adapters = _adapters(text, 1)
@@ -210,23 +178,17 @@ def _random(seed: int, *shape: int, scale: float = 0.25) -> torch.Tensor:
 
 def _adapters(model: nn.Module, count: int) -> dict[str, Lora]:
     """A and B of every weight, as published: a leading axis of adapters."""
+    linear = {name: own for name, own in model.named_modules() if isinstance(own, nn.Linear)}
+    table = {name: own for name, own in model.named_modules() if isinstance(own, nn.Embedding)}
+    shapes = {name: tuple(own.weight.shape) for name, own in linear.items() if not name.endswith(("k_proj", "v_proj"))}
     made: dict[str, Lora] = {}
-    shapes = {
-        name: tuple(module.weight.shape)
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | nn.Embedding)
-    }
-    for name in [name for name in shapes if name.endswith("q_proj")]:
-        shapes[name.replace("q_proj", "qkv")] = (3 * WIDTH, WIDTH)
-    for seed, (name, (first, second)) in enumerate(shapes.items()):
-        if name.endswith(("q_proj", "k_proj", "v_proj")):
-            continue
-        a, b = (
-            ((count, first, RANK), (count, RANK, second))
-            if "embeddings" in name
-            else ((count, RANK, second), (count, first, RANK))
-        )
-        made[name] = (_random(10 + seed, *a), _random(100 + seed, *b))
+    for seed, (name, (outputs, inputs)) in enumerate(shapes.items()):
+        fused = name.endswith("q_proj")
+        first, second = (count, RANK, inputs), (count, outputs * (3 if fused else 1), RANK)
+        made[name.replace("q_proj", "qkv")] = (_random(10 + seed, *first), _random(100 + seed, *second))
+    for seed, (name, own) in enumerate(table.items()):
+        entries, width = own.weight.shape
+        made[name] = (_random(60 + seed, count, entries, RANK), _random(160 + seed, count, RANK, width))
     return made
 
 
@@ -284,9 +246,8 @@ def _xlm_flash_names(model: nn.Module) -> dict[str, torch.Tensor]:
             case ["encoder", "layer", layer, part] if part in parts:
                 published[f"encoder.layers.{layer}.{parts[part]}.{kind}"] = tensor
             case ["encoder", "layer", layer, "attention.self.query"]:
-                own = [
-                    state[f"encoder.layer.{layer}.attention.self.{each}.{kind}"] for each in ("query", "key", "value")
-                ]
+                before = f"encoder.layer.{layer}.attention.self"
+                own = [state[f"{before}.{each}.{kind}"] for each in ("query", "key", "value")]
                 published[f"encoder.layers.{layer}.mixer.Wqkv.{kind}"] = torch.cat(own)
             case ["encoder", *_]:
                 continue
@@ -359,6 +320,5 @@ def _flash_config(model: Any) -> dict[str, Any]:
 
 def _write(folder: Path, weights: Mapping[str, torch.Tensor], config: Mapping[str, Any]) -> None:
     (folder / "config.json").write_text(json.dumps(config))
-    save_file(
-        {name: tensor.detach().clone().contiguous() for name, tensor in weights.items()}, folder / "model.safetensors"
-    )
+    tensors = {name: tensor.detach().clone().contiguous() for name, tensor in weights.items()}
+    save_file(tensors, folder / "model.safetensors")
