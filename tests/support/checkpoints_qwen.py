@@ -49,12 +49,12 @@ _TEXT: dict[str, Any] = {
 _MROPE = {"rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 3, 3]}}
 _VISION_2 = {"depth": 2, "embed_dim": 32, "num_heads": 2, "mlp_ratio": 2, "hidden_size": WIDTH}
 _VISION_2_5 = {
-    "depth": 4,
+    "depth": 3,
     "hidden_size": 32,
     "intermediate_size": 48,
     "num_heads": 2,
     "out_hidden_size": WIDTH,
-    "fullatt_block_indexes": [1, 3],
+    "fullatt_block_indexes": [1],
     "window_size": 112,
 }
 
@@ -192,7 +192,8 @@ def _adapters(model: nn.Module) -> dict[str, dict[str, tuple[torch.Tensor, torch
     shapes["multi_vector_projector"] = torch.Size((MULTI_VECTOR, WIDTH))
     return {
         task: {
-            name: (torch.randn(RANK, size[1]) * 0.3, torch.randn(size[0], RANK) * 0.3) for name, size in shapes.items()
+            name: (torch.randn(RANK, size[1]) * 0.15, torch.randn(size[0], RANK) * 0.15)
+            for name, size in shapes.items()
         }
         for task in TASKS
     }

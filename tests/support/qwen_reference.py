@@ -151,8 +151,8 @@ def token_vectors(published: Published, row: Row) -> Tensor:
     return functional.normalize(vectors, dim=-1)
 
 
-def text_inputs(published: Published, rows: Sequence[Row], window: int | None = None, length: int = 0) -> Inputs:
-    """What a text graph takes of these rows, padded to the longest or to `length`; positions are those of transformers."""
+def text_inputs(published: Published, rows: Sequence[Row], length: int = 0) -> Inputs:
+    """What a text graph takes of these rows, padded to the longest or to `length`; positions by transformers."""
     length = max(length, *(len(row.ids) for row in rows))
     count = max(1, *(sum(picture.tokens for picture in row.pictures) for row in rows))
     width = published.model.config.text_config.hidden_size if published.model.config.model_type != "qwen2" else 0

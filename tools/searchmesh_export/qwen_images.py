@@ -21,7 +21,7 @@ def image_section(checkpoint: Checkpoint, card: Card, config: VisionConfig) -> I
     The narrower one of the file's and the card's limits of pixels counts: some checkpoints ship the limits of their
     base model and narrow them in code. Raises InvalidArgument for what is missing, or contradicts config.json.
     """
-    given = checkpoint.json(_FILE)
+    given = {name: value for name, value in checkpoint.json(_FILE).items() if value is not None}
     for field, value in {
         "patch_size": config.patch_size,
         "merge_size": config.spatial_merge_size,
@@ -32,7 +32,7 @@ def image_section(checkpoint: Checkpoint, card: Card, config: VisionConfig) -> I
     if given.get("resample", _BICUBIC) != _BICUBIC:
         raise checkpoint.wrong(_FILE, f"asks for the resampling {given['resample']}; there is bicubic ({_BICUBIC})")
     section = card.image or Image()
-    size = given.get("size") or {}
+    size = given.get("size", {})
     lowest = _limit(max, given.get("min_pixels", size.get("shortest_edge")), section.min_pixels)
     highest = _limit(min, given.get("max_pixels", size.get("longest_edge")), section.max_pixels)
     if lowest is None or highest is None or not 0 < lowest <= highest:

@@ -16,7 +16,8 @@ from searchmesh_export.checkpoint import Checkpoint
 from searchmesh_export.keys import Made, Source
 from searchmesh_export.weights import Weights
 
-_VISUAL = "visual."
+VISUAL = "visual."
+"""Before the names of the vision tower."""
 
 _ADAPTERS, _ADAPTER_CONFIG = "adapters/adapter_model.safetensors", "adapters/adapter_config.json"
 
@@ -33,13 +34,13 @@ def plain(name: str) -> str:
 def of_text(name: str) -> str | None:
     """For `Weights.renamed`: the decoder and the heads."""
     name = plain(name)
-    return None if name.startswith((_VISUAL, "lm_head.")) else name
+    return None if name.startswith((VISUAL, "lm_head.")) else name
 
 
 def of_vision(name: str) -> str | None:
-    """For `Weights.renamed`: the vision tower, whose names then start at itself."""
+    """For `Weights.renamed`: the vision tower."""
     name = plain(name)
-    return name.removeprefix(_VISUAL) if name.startswith(_VISUAL) else None
+    return name if name.startswith(VISUAL) else None
 
 
 class AdapterConfig(BaseModel):

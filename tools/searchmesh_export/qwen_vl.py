@@ -18,7 +18,7 @@ from searchmesh_export.qwen import decoder, longest, published
 from searchmesh_export.qwen_config import VisionConfig, text_config, vision_config
 from searchmesh_export.qwen_decoder import Decoder
 from searchmesh_export.qwen_images import image_section
-from searchmesh_export.qwen_keys import TaskAdapters, of_text, of_vision
+from searchmesh_export.qwen_keys import VISUAL, TaskAdapters, of_text, of_vision
 from searchmesh_export.qwen_vision import VisionTower
 from searchmesh_export.tensors import Sizes
 
@@ -163,4 +163,5 @@ def _vision(checkpoint: Checkpoint, config: VisionConfig) -> Graph:
 
 def _seen(name: str) -> Source:
     """Published names are those of the tower; its convolution is flattened to a matrix."""
-    return Made(lambda kernel: kernel.flatten(1), (name,)) if name == "patch_embed.proj.weight" else name
+    key = VISUAL + name
+    return Made(lambda kernel: kernel.flatten(1), (key,)) if name == "patch_embed.proj.weight" else key
