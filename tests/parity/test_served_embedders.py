@@ -7,6 +7,7 @@ compared with transformers, which is given one input at a time.
 from __future__ import annotations
 
 import asyncio
+import string
 from collections.abc import AsyncIterator, Iterator, Sequence
 from io import BytesIO
 
@@ -16,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 from tokenizers import Tokenizer
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from searchmesh.catalog import load_card
@@ -23,12 +25,15 @@ from searchmesh.client import AsyncClient, Embeddings, Image
 from searchmesh.local import MeshSettings
 from searchmesh.runtime.errors import InvalidArgument
 from support import checkpoints_qwen as qwen
+from support import checkpoints_xlm as xlm
+from support import eva_reference
 from support import qwen_reference as reference
 from support.client import client_of
 from support.exports import serving
 from support.pictures import encoded, picture
 
 CODE, V4 = "jina-code-embeddings-0.5b", "jina-embeddings-v4"
+V3, COLBERT, CLIP = "jina-embeddings-v3", "jina-colbert-v2", "jina-clip-v2"
 TEXTS = ("a", "the query and the passage", "def rank(documents):\n    return sorted(documents)\n", "über 検索 🤔")
 LIMIT = 1e-5
 
@@ -43,8 +48,22 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, qwen.Publis
 
 
 @pytest.fixture(scope="module")
-def mesh(published: dict[str, qwen.Published], tmp_path_factory: pytest.TempPathFactory) -> Iterator[MeshSettings]:
-    folders = {name: own.folder for name, own in published.items()}
+def published_xlm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, xlm.Published]:
+    folder = tmp_path_factory.mktemp("xlm")
+    return {
+        V3: xlm.write_v3(folder / V3),
+        COLBERT: xlm.write_colbert(folder / COLBERT),
+        CLIP: xlm.write_clip(folder / CLIP),
+    }
+
+
+@pytest.fixture(scope="module")
+def mesh(
+    published: dict[str, qwen.Published],
+    published_xlm: dict[str, xlm.Published],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[MeshSettings]:
+    folders = {name: own.folder for name, own in (published | published_xlm).items()}
     with serving(tmp_path_factory.mktemp("mesh"), folders, "embedding") as settings:
         yield settings
 
@@ -216,3 +235,87 @@ async def test_an_image_is_cached_by_its_bytes(client: AsyncClient) -> None:
     assert again.inputs[0].cached
     assert np.array_equal(again.vectors[0], first.vectors[0])
     assert again.inputs[0].tokens == first.inputs[0].tokens
+
+
+def xlm_states(own: xlm.Published, row: Sequence[int], adapter: int = -1) -> torch.Tensor:
+    mask = torch.ones(1, len(row), dtype=torch.long)
+    with torch.inference_mode():
+        found: torch.Tensor = xlm.merged(own, adapter)(torch.tensor([row]), attention_mask=mask).last_hidden_state[0]
+    return found
+
+
+SENTENCES = ("a", "find the query", "the passage of a document, ranked by search models!", "über 検索 ?")
+
+
+async def test_adapters_prompts_and_base_weights(client: AsyncClient, published_xlm: dict[str, xlm.Published]) -> None:
+    own, card = published_xlm[V3], load_card(V3)
+    asked = ["", *card.tasks]
+    answers = await asyncio.gather(*(embed(client, SENTENCES, model=V3, task=task) for task in asked))
+    for task, answer in zip(asked, answers, strict=True):
+        prefix, adapter = (card.tasks[task].prefix, card.tasks[task].adapter) if task else ("", -1)
+        rows = [own.tokenizer.encode(prefix + text).ids for text in SENTENCES]
+        expected = [xlm_states(own, row, -1 if adapter is None else adapter).mean(dim=0) for row in rows]
+        assert cosine_errors(answer.vectors, expected).max() <= LIMIT, task
+
+
+async def test_a_short_size_is_the_renormalised_start(client: AsyncClient) -> None:
+    full, half = [await embed(client, SENTENCES, model=V3, dimensions=size) for size in (0, 32)]
+    cut = full.vectors[:, :32] / np.linalg.norm(full.vectors[:, :32], axis=1, keepdims=True)
+    assert (full.dimensions, half.dimensions) == (xlm.WIDTH, 32)
+    assert np.abs(half.vectors - cut).max() < 1e-6
+
+
+async def test_late_chunks_of_sentences(client: AsyncClient, published_xlm: dict[str, xlm.Published]) -> None:
+    own, text = published_xlm[V3], "find the query. ranked by search models! a document?"
+    answer = await embed(client, [text], model=V3, task="retrieval.passage", chunking="sentences")
+    prefix = load_card(V3).tasks["retrieval.passage"].prefix
+    states = xlm_states(own, own.tokenizer.encode(prefix + text).ids, 1)
+    sizes = [chunk.tokens for chunk in answer.chunks]
+    assert (len(sizes), sum(sizes)) == (3, len(states))
+    assert cosine_errors(answer.vectors, [part.mean(dim=0) for part in states.split(sizes)]).max() <= LIMIT
+
+
+async def test_queries_of_late_interaction_are_padded_and_marked(
+    client: AsyncClient, published_xlm: dict[str, xlm.Published]
+) -> None:
+    own = published_xlm[COLBERT]
+    answer = await embed(client, SENTENCES, model=COLBERT, task="retrieval.query", multi_vector=True)
+    marker, mask = (own.tokenizer.token_to_id(token) for token in ("[QueryMarker]", "<mask>"))
+    for text, vectors in zip(SENTENCES, answer.per_input(), strict=True):
+        first, *rest = own.tokenizer.encode(text).ids
+        row = [first, marker, *rest]
+        row += [mask] * (32 - len(row))
+        expected = xlm_states(own, row) @ own.heads["linear.weight"].T
+        assert cosine_errors(vectors, list(expected)).max() <= LIMIT
+
+
+async def test_documents_of_late_interaction_lose_their_punctuation(
+    client: AsyncClient, published_xlm: dict[str, xlm.Published]
+) -> None:
+    own = published_xlm[COLBERT]
+    answer = await embed(client, SENTENCES, model=COLBERT, multi_vector=True)
+    marker = own.tokenizer.token_to_id("[DocumentMarker]")
+    skipped = {own.tokenizer.encode(symbol, add_special_tokens=False).ids[0] for symbol in string.punctuation}
+    for text, vectors in zip(SENTENCES, answer.per_input(), strict=True):
+        first, *rest = own.tokenizer.encode(text).ids
+        row = [first, marker, *rest]
+        kept = [place for place, token in enumerate(row) if token not in skipped]
+        expected = (xlm_states(own, row) @ own.heads["linear.weight"].T)[kept]
+        assert len(kept) < len(row) or not set(text) & set(string.punctuation)
+        assert cosine_errors(vectors, list(expected)).max() <= LIMIT
+
+
+async def test_texts_and_images_in_one_space(client: AsyncClient, published_xlm: dict[str, xlm.Published]) -> None:
+    own, data = published_xlm[CLIP], files()
+    answer = await embed(client, [*SENTENCES, *(Image(each) for each in data)], model=CLIP)
+    rows = [own.tokenizer.encode(text).ids for text in SENTENCES]
+    processor = CLIPImageProcessorPil(
+        size={"shortest_edge": xlm.IMAGE}, crop_size={"height": xlm.IMAGE, "width": xlm.IMAGE}
+    )
+    pixels = [processor(Pillow.open(BytesIO(each)), return_tensors="pt")["pixel_values"][0] for each in data]
+    expected = [xlm_states(own, row, 0).mean(dim=0) for row in rows]
+    expected += [eva_reference.embedded(own.heads, image, xlm.PATCH) for image in pixels]
+    assert cosine_errors(answer.vectors, expected).max() <= LIMIT
+    asked = await embed(client, ["find"], model=CLIP, task="retrieval.query")
+    prefixed = await embed(client, [load_card(CLIP).tasks["retrieval.query"].prefix + "find"], model=CLIP)
+    assert np.abs(asked.vectors - prefixed.vectors).max() < 1e-6

@@ -49,18 +49,18 @@ class Published:
         return Tokenizer.from_file(str(self.folder / "tokenizer.json"))
 
 
-def write_tokenizer(folder: Path) -> int:
-    """Unigram pieces with the special tokens of XLM-RoBERTa around every text; how many ids there are.
+MARKERS = ("[QueryMarker]", "[DocumentMarker]")
 
-    The markers of late interaction come last, and are no part of tokenizer.json.
-    """
+
+def write_tokenizer(folder: Path, *more: str) -> int:
+    """Unigram pieces with the special tokens of XLM-RoBERTa around every text, and `more`; how many ids there are."""
     folder.mkdir(parents=True, exist_ok=True)
     pieces = [f"▁{word}" for word in WORDS] + sorted(set("".join(WORDS) + "abcdefghijklmnopqrstuvwxyz:▁<>/"))
     scores = dict.fromkeys(SPECIALS, 0.0) | {piece: float(place - len(pieces)) for place, piece in enumerate(pieces)}
     tokenizer = Tokenizer(models.Unigram([*scores.items(), ("<mask>", 0.0)], unk_id=3))
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in (*SPECIALS, "<mask>")])
+    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in (*SPECIALS, "<mask>", *more)])
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
     )
@@ -81,7 +81,7 @@ def write_v3(folder: Path, **config: Any) -> Published:
 
 def write_colbert(folder: Path, prefix: str = "roberta.", **config: Any) -> Published:
     """jina-colbert-v2: the encoder without adapters, two more ids for markers, and a projection."""
-    model = _encoder(write_tokenizer(folder) + 2)
+    model = _encoder(write_tokenizer(folder, *MARKERS))
     heads = {"linear.weight": _random(3, TOKEN_VECTOR, WIDTH)}
     weights = {prefix + name: tensor for name, tensor in flash_names(model).items()}
     _write(folder, weights | heads, _flash_config(model) | config)

@@ -9,7 +9,7 @@ import numpy as np
 import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, processors, trainers
 
-from searchmesh.catalog import Card, Export, Parity, load_card
+from searchmesh.catalog import Card, Export, MultiVector, Parity, load_card
 from searchmesh.catalog.repository import CARD_FILE, TOKENIZER_FILE, CardFile
 from searchmesh.encoding import Encoders, ImageReader
 from searchmesh.fetch import Fetcher
@@ -102,14 +102,25 @@ def write_model(root: Path, card: Card) -> tokenizers.Tokenizer:
     return made
 
 
+def _resolved(multi: MultiVector) -> MultiVector:
+    """With the sizes of the fake model and the ids of the tokenizer, as the exporter writes it."""
+    tokenizer = xlm_tokenizer()
+    update: dict[str, object] = {"dimensions": (4, 8)}
+    for side, rules in (("query", multi.query), ("document", multi.document)):
+        assert rules.marker is not None
+        marker = rules.marker.model_copy(update={"id": tokenizer.token_to_id(rules.marker.token)})
+        pad = tokenizer.token_to_id(rules.pad_token) if rules.pad_token else None
+        update[side] = rules.model_copy(update={"marker": marker, "pad_id": pad})
+    return multi.model_copy(update=update)
+
+
 class Service:
     """One model behind the servicer."""
 
     def __init__(self, root: Path, name: str, *, max_tokens: int, **settings: object) -> None:
         card = load_card(name).model_copy(update={"max_tokens": max_tokens})
         if card.multi_vector is not None:
-            multi = card.multi_vector.model_copy(update={"dimensions": (4, 8)})
-            card = card.model_copy(update={"multi_vector": multi})
+            card = card.model_copy(update={"multi_vector": _resolved(card.multi_vector)})
         self.card = card
         self.tokenizer = write_model(root, card)
         self.backend = FakeBackend()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from searchmesh.catalog import Card
+from searchmesh.catalog import Card, TokenVectorRules
 from searchmesh.runtime.errors import Unimplemented
 from searchmesh_export import keys, pooled
 from searchmesh_export.activations import activation
@@ -169,10 +169,30 @@ def _tokens(checkpoint: Checkpoint, card: Card) -> Built:
         outputs=("token_embeddings",),
         sizes=Sizes(vocabulary=config.vocab_size, token=output),
     )
-    sizes = (*(size for size in card.multi_vector.dimensions if size < output), output)
-    multi_vector = card.multi_vector.model_copy(update={"dimensions": sizes})
+    own = card.multi_vector
+    update = {
+        "dimensions": (*(size for size in own.dimensions if size < output), output),
+        "query": _rules(checkpoint, own.query, config.vocab_size),
+        "document": _rules(checkpoint, own.document, config.vocab_size),
+    }
+    multi_vector = own.model_copy(update=update)
     resolved = card.resolved(hidden_size=width, max_tokens=config.longest)
     return Built(resolved.model_copy(update={"multi_vector": multi_vector}), width, (graph,))
+
+
+def _rules(checkpoint: Checkpoint, rules: TokenVectorRules, vocabulary: int) -> TokenVectorRules:
+    """With the ids of this checkpoint: tokenizer.json's, or for a token that is not in it the published one."""
+    tokenizer = checkpoint.tokenizer()
+
+    def known(token: str | None, published: int | None) -> int | None:
+        found = tokenizer.token_to_id(token) if token else None
+        own: int | None = published if found is None else found
+        if own is not None and own >= vocabulary:
+            raise checkpoint.wrong("tokenizer.json", f"has no {token}, and {own} is beyond the {vocabulary} embeddings")
+        return own
+
+    marker = rules.marker and rules.marker.model_copy(update={"id": known(rules.marker.token, rules.marker.id)})
+    return rules.model_copy(update={"marker": marker, "pad_id": known(rules.pad_token, rules.pad_id)})
 
 
 def _pairs(checkpoint: Checkpoint, card: Card) -> Built:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from searchmesh.catalog.sections import MultiVector, TokenVectorRules
-from searchmesh.runtime.errors import FailedPrecondition
 from searchmesh.text import Tokenizer
 
 Vectors = NDArray[np.float32]
@@ -45,9 +44,9 @@ class TokenVectors:
         rules = self._rules(side)
         made = list(ids)
         if rules.marker is not None:
-            made.insert(rules.marker.position, self._id(rules.marker.token, rules.marker.id))
-        if rules.length is not None:
-            made += [self._id(rules.pad_token, rules.pad_id)] * (rules.length - len(made))
+            made.insert(rules.marker.position, rules.marker.id)
+        if rules.length is not None and rules.pad_id is not None:
+            made += [rules.pad_id] * (rules.length - len(made))
         return made
 
     def kept(self, ids: Sequence[int], vectors: Vectors, side: Side | None) -> Vectors:
@@ -66,10 +65,3 @@ class TokenVectors:
 
     def _rules(self, side: Side | None) -> TokenVectorRules:
         return self._card.query if side == "query" else self._card.document
-
-    def _id(self, token: str | None, published: int | None) -> int:
-        """The vocabulary's own id of a token; the published one for a token that is not in tokenizer.json."""
-        found = self._tokenizer.id_of(token) if token else None
-        if found is None and published is None:
-            raise FailedPrecondition(f"the vocabulary has no token {token!r}, and the model's card no id for it")
-        return found if found is not None else published  # type: ignore[return-value]
