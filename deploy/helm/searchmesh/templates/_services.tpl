@@ -29,7 +29,7 @@
 {{- $first := first . }}
 - {name: SEARCHMESH_MODEL_REPOSITORY, value: /models}
 - {name: SEARCHMESH_TRITON_URL, value: {{ include "searchmesh.target" (list $root (printf "triton-%s" $first) 8001) }}}
-- {name: SEARCHMESH_DEFAULT_MODEL, value: {{ default (first (index $values.triton.pools $first).models) $service.defaultModel }}}
+- {name: SEARCHMESH_{{ ternary (upper $name) "DEFAULT" (has $name (list "reader" "vlm")) }}_MODEL, value: {{ default (first (index $values.triton.pools $first).models) $service.defaultModel }}}
 {{- $routes := list }}
 {{- range $pool := rest . }}
 {{- range (index $values.triton.pools $pool).models }}
@@ -39,6 +39,9 @@
 {{- with $routes }}
 - {name: SEARCHMESH_TRITON_ROUTES, value: {{ join "," . | quote }}}
 {{- end }}
+{{- end }}
+{{- if $service.internetEgress }}
+- {name: SEARCHMESH_FETCH_ENABLED, value: "true"}
 {{- end }}
 {{- if $values.tls.enabled }}
 - {name: SEARCHMESH_TLS_CERT, value: /run/tls/tls.crt}
