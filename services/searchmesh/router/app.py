@@ -41,8 +41,9 @@ async def build(settings: RouterSettings) -> AsyncIterator[Service]:
             write_timeout_s=settings.index_write_timeout_ms / 1000,
         )
         open_.push_async_callback(index.close)
-        embedding = await open_.enter_async_context(connect(settings.embedding_target))
-        reranking = await open_.enter_async_context(connect(settings.reranker_target))
+        key = settings.api_key.get_secret_value()
+        embedding = await open_.enter_async_context(connect(settings.embedding_target, tls=settings.tls, api_key=key))
+        reranking = await open_.enter_async_context(connect(settings.reranker_target, tls=settings.tls, api_key=key))
         budgets = Budgets(
             embed_s=settings.embed_timeout_ms / 1000,
             rerank_s=settings.rerank_timeout_ms / 1000,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from searchmesh.router.federation import SourceAddress
@@ -26,6 +26,9 @@ class RouterSettings(ServiceSettings):
 
     reranker_target: str = "127.0.0.1:7102"
     """gRPC target of the reranking service."""
+
+    api_key: SecretStr = SecretStr("")
+    """Key that these two are called with, where they ask for one. Sources do not get it."""
 
     sources: Annotated[tuple[SourceAddress, ...], NoDecode] = ()
     """Retrievers outside that searches may name, as ``name=target`` or ``name=target/collection``, separated by
