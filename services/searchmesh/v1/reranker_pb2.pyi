@@ -139,7 +139,9 @@ class RerankResult(_message.Message):
         """Set when `return_documents` was."""
 
     @_builtins.property
-    def input(self) -> _common_pb2.InputInfo: ...
+    def input(self) -> _common_pb2.InputInfo:
+        """`tokens` are the document's own, each once, for models that read it together with the query."""
+
     def __init__(
         self,
         *,
