@@ -10,12 +10,13 @@ from searchmesh_bench.figures.figure import Comparison, Figure
 from searchmesh_bench.figures.indexing import indexing
 from searchmesh_bench.figures.memory import memory
 from searchmesh_bench.figures.quality import quality
+from searchmesh_bench.figures.reranking import reranking
 from searchmesh_bench.figures.search import search
 from searchmesh_bench.mesh import Mesh, own_mesh, running_mesh
 
 __all__ = ["FIGURES", "Comparison", "Figure", "Mesh", "own_mesh", "running_mesh"]
 
 FIGURES: Mapping[str, Callable[[Mesh], Awaitable[Figure]]] = {
-    measure.__name__: measure for measure in (embedding, cache, search, indexing, quality, memory)
+    measure.__name__: measure for measure in (embedding, cache, search, reranking, indexing, quality, memory)
 }
 """Each figure by its name, in the order of the mesh's way: vectors, answers from the cache, searches, then all."""
