@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from searchmesh.catalog import Flavour, Precision
+from searchmesh_export.rotary import Rotary
 
 MASKED = -1e4
 """Added to the scores of what must not be seen. exp(-1e4) is 0 in every precision, and the sum with a score stays
@@ -52,16 +53,19 @@ class CausalAttention(Attention):
 
 
 class MaskedAttention(Attention):
-    """Every token sees the real ones: `mask` [rows, length] is 1 for them and 0 for padding, which may be anywhere."""
+    """Every token sees the real ones: `mask` [rows, length] is 1 for them and 0 for padding, which may be anywhere.
 
-    def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    Without a mask all are real.
+    """
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
         if self.fused and torch.onnx.is_in_onnx_export():
             return _multi_head_attention(query, key, value, mask)
-        return _written_out(query, key, value, (mask == 0)[:, None, None, None, :])
+        return _written_out(query, key, value, None if mask is None else (mask == 0)[:, None, None, None, :])
 
 
 def fuse(module: nn.Module, precision: Precision, flavour: Flavour) -> None:
-    """Have attention exported as an operator of ONNX Runtime wherever what will run the graph has it.
+    """Have attention and rotary positions exported as operators of ONNX Runtime where what runs the graph has them.
 
     TensorRT does not. On a GPU `GroupQueryAttention` takes half precision only, in which the masked operator is out of
     range.
@@ -70,16 +74,18 @@ def fuse(module: nn.Module, precision: Precision, flavour: Flavour) -> None:
     if flavour == "tensorrt" or not (on_cpu or precision == "fp16"):
         return
     for part in module.modules():
-        if isinstance(part, Attention if on_cpu else CausalAttention):
+        if isinstance(part, Attention | Rotary if on_cpu else CausalAttention):
             part.fused = True
 
 
-def _written_out(query: Tensor, key: Tensor, value: Tensor, unseen: Tensor) -> Tensor:
+def _written_out(query: Tensor, key: Tensor, value: Tensor, unseen: Tensor | None) -> Tensor:
     rows, length, heads, size = query.shape
     groups = key.shape[2]
     # Scaled before the product: the scores of some models leave the range of float16.
     grouped = (query / math.sqrt(size)).view(rows, length, groups, heads // groups, size).permute(0, 2, 3, 1, 4)
-    scores = grouped @ key.permute(0, 2, 3, 1)[:, :, None] + unseen.to(query.dtype) * MASKED
+    scores = grouped @ key.permute(0, 2, 3, 1)[:, :, None]
+    if unseen is not None:
+        scores = scores + unseen.to(query.dtype) * MASKED
     attended = torch.softmax(scores, dim=-1) @ value.transpose(1, 2)[:, :, None]
     return attended.permute(0, 3, 1, 2, 4).reshape(rows, length, heads * size)
 
@@ -101,16 +107,17 @@ def _grouped_query_attention(query: Tensor, key: Tensor, value: Tensor) -> Tenso
     return attended
 
 
-def _multi_head_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+def _multi_head_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
     """com.microsoft.MultiHeadAttention without its own mask, with which it would hold all scores.
 
     Queries and keys are one number longer instead: its product is 0, or `MASKED` for padding.
     """
     rows, length, heads, size = query.shape
     scale = 1 / math.sqrt(size)
-    unseen = (mask == 0).to(key.dtype) * (MASKED / scale)
-    query = torch.cat([query, torch.ones_like(query[..., :1])], dim=-1)
-    key = torch.cat([key, unseen[:, :, None, None].expand(-1, -1, heads, 1)], dim=-1)
+    if mask is not None:
+        unseen = (mask == 0).to(key.dtype) * (MASKED / scale)
+        query = torch.cat([query, torch.ones_like(query[..., :1])], dim=-1)
+        key = torch.cat([key, unseen[:, :, None, None].expand(-1, -1, heads, 1)], dim=-1)
     return torch.onnx.ops.symbolic(
         "com.microsoft::MultiHeadAttention",
         (query.flatten(2), key.flatten(2), value.flatten(2)),

@@ -1,10 +1,15 @@
 """The vision tower of EVA-02 (Fang et al. 2023, arXiv 2303.11331) that CLIP models use.
 
 Pre-norm blocks with a norm before each projection out (sub-LN), SwiGLU, a class token, learned positions, and rotary
-positions in two dimensions for the patches. Modules are named as the published weights are.
+positions in two dimensions for the patches. Modules are named as the published weights are. Those turn neighbouring
+numbers of a head together; here the rows of queries and keys are in another order, so that a pair has one number in
+each half, and scores are the same.
 """
 
 from __future__ import annotations
+
+from functools import partial
+from typing import Literal
 
 import torch
 from pydantic import BaseModel, Field
@@ -18,14 +23,16 @@ from searchmesh_export import keys, pooled
 from searchmesh_export.attention import MaskedAttention
 from searchmesh_export.built import Graph
 from searchmesh_export.checkpoint import Checkpoint
+from searchmesh_export.keys import Made, Source
+from searchmesh_export.rotary import Rotary, Rotation, frequencies, turned
 from searchmesh_export.tensors import Sizes
 from searchmesh_export.weights import Weights
 
 PREFIX = "vision_model."
 
 _EPS = 1e-6
-_ANGLES_TOLERANCE = 1e-3
-"""Of published cosines and sines, which may have been kept in half precision."""
+_ANGLES_TOLERANCE = 1e-2
+"""Of published cosines and sines, which may have been kept in bfloat16."""
 
 
 class EvaConfig(BaseModel):
@@ -39,6 +46,8 @@ class EvaConfig(BaseModel):
     mlp_ratio: float = Field(gt=0)
     pt_hw_seq_len: int = Field(16, gt=0)
     """Patches along each side in pre-training, whose positions the rotary ones are counted in."""
+    post_norm: Literal[False] = False
+    rope_embeddings: Literal[True] = True
     intp_freq: bool = True
     """Positions are scaled to the range of pre-training."""
     rope_theta: float = Field(10_000.0, gt=0)
@@ -67,10 +76,10 @@ class Eva(nn.Module):  # type: ignore[misc]
         patches = self.patch_embed["proj"](pixels).flatten(2).transpose(1, 2)
         first = self.cls_token.expand(pixels.shape[0], -1, -1)
         states = torch.cat([first, patches], dim=1) + self.pos_embed
-        mask = torch.ones_like(states[:, :, 0])
-        cosines, sines = (part.to(states.dtype) for part in angles(self.config))
+        # The class token, in front, has no place and is not turned.
+        rotation = turned(functional.pad(angles(self.config), (0, 0, 1, 0))[None], states.dtype)
         for block in self.blocks:
-            states = block(states, mask, cosines, sines)
+            states = block(states, rotation)
         return (pooled.unit(self.norm(states[:, 0])),)
 
 
@@ -85,34 +94,31 @@ class Block(nn.Module):  # type: ignore[misc]
         self.norm2 = nn.LayerNorm(width, eps=_EPS)
         self.mlp = SwiGlu(width, int(width * config.mlp_ratio))
 
-    def forward(self, states: Tensor, mask: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
-        states = states + self.attn(self.norm1(states), mask, cosines, sines)
+    def forward(self, states: Tensor, rotation: Rotation) -> Tensor:
+        states = states + self.attn(self.norm1(states), rotation)
         return states + self.mlp(self.norm2(states))
 
 
 class Attention(nn.Module):  # type: ignore[misc]
-    """Queries and values have a bias, keys have none; patches are turned, the class token is not."""
+    """Queries and values have a bias, keys have none."""
 
     def __init__(self, width: int, head_width: int) -> None:
         super().__init__()
         self.head_width = head_width
-        self.q_proj = nn.Linear(width, width, bias=False)
+        self.q_proj = nn.Linear(width, width)
         self.k_proj = nn.Linear(width, width, bias=False)
-        self.v_proj = nn.Linear(width, width, bias=False)
-        self.q_bias = nn.Parameter(torch.empty(width))
-        self.v_bias = nn.Parameter(torch.empty(width))
-        self.attention = MaskedAttention()
+        self.v_proj = nn.Linear(width, width)
+        self.rotate = Rotary()
+        self.attend = MaskedAttention()
         self.inner_attn_ln = nn.LayerNorm(width, eps=_EPS)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, states: Tensor, mask: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
-        rows, length, width = states.shape
+    def forward(self, states: Tensor, rotation: Rotation) -> Tensor:
         query, key, value = (
-            part.view(rows, length, width // self.head_width, self.head_width)
-            for part in (self.q_proj(states) + self.q_bias, self.k_proj(states), self.v_proj(states) + self.v_bias)
+            project(states).unflatten(2, (-1, self.head_width)) for project in (self.q_proj, self.k_proj, self.v_proj)
         )
-        query, key = _turned(query, cosines, sines), _turned(key, cosines, sines)
-        return self.proj(self.inner_attn_ln(self.attention(query, key, value, mask)))
+        attended = self.attend(self.rotate(query, rotation), self.rotate(key, rotation), value)
+        return self.proj(self.inner_attn_ln(attended))
 
 
 class SwiGlu(nn.Module):  # type: ignore[misc]
@@ -129,28 +135,15 @@ class SwiGlu(nn.Module):  # type: ignore[misc]
         return self.w3(self.ffn_ln(functional.silu(self.w1(states)) * self.w2(states)))
 
 
-def angles(config: EvaConfig) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [patches, head width]: rows turn the first half of a head, columns the second, pairs of
-    neighbouring numbers share an angle.
-    """
-    quarter = config.head_width // 4
-    frequencies = config.rope_theta ** (-torch.arange(quarter) / quarter)
+def angles(config: EvaConfig) -> Tensor:
+    """Of each pair of numbers in a head [patches, head width / 2]: rows turn the first half, columns the second."""
     places = torch.arange(config.side).float()
     if config.intp_freq:
         places = places / config.side * config.pt_hw_seq_len
-    along = (places[:, None] * frequencies).repeat_interleave(2, dim=1)
+    along = places[:, None] * frequencies(config.rope_theta, config.head_width // 2)
     rows = along[:, None].expand(-1, config.side, -1)
     columns = along[None].expand(config.side, -1, -1)
-    turns = torch.cat([rows, columns], dim=-1).flatten(0, 1)
-    return turns.cos(), turns.sin()
-
-
-def _turned(states: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
-    """States [rows, 1 + patches, heads, size]."""
-    first, patches = states[:, :1], states[:, 1:]
-    pairs = patches.unflatten(-1, (-1, 2))
-    across = torch.stack([-pairs[..., 1], pairs[..., 0]], dim=-1).flatten(-2)
-    return torch.cat([first, patches * cosines[:, None] + across * sines[:, None]], dim=1)
+    return torch.cat([rows, columns], dim=-1).flatten(0, 1)
 
 
 def vision_graph(checkpoint: Checkpoint, weights: Weights, card: Card) -> tuple[Graph, Image]:
@@ -163,7 +156,8 @@ def vision_graph(checkpoint: Checkpoint, weights: Weights, card: Card) -> tuple[
     config = checkpoint.config_as(EvaConfig, "vision_config")
     tower = weights.renamed(lambda name: name.removeprefix(PREFIX) if name.startswith(PREFIX) else None)
     _check_angles(checkpoint, tower, config)
-    module = keys.load(lambda: Eva(config), tower.renamed(lambda name: None if "rope." in name else name), str)
+    weights = tower.renamed(lambda name: None if "rope." in name else name)
+    module = keys.load(lambda: Eva(config), weights, partial(_published, config.head_width))
     graph = Graph(
         module,
         inputs=("pixel_values",),
@@ -174,8 +168,26 @@ def vision_graph(checkpoint: Checkpoint, weights: Weights, card: Card) -> tuple[
     return graph, card.image.model_copy(update={"size": config.image_size, "patch": config.patch_size})
 
 
+def _published(head_width: int, name: str) -> Source:
+    """Where a weight of `Eva` comes from."""
+    match name.split("."):
+        case [*_, ("q_proj" | "k_proj"), "weight"]:
+            return Made(partial(_in_halves, head_width), (name,))
+        case [*block, "q_proj", "bias"]:
+            return Made(partial(_in_halves, head_width), (".".join([*block, "q_bias"]),))
+        case [*block, "v_proj", "bias"]:
+            return ".".join([*block, "v_bias"])
+    return name
+
+
+def _in_halves(head_width: int, rows: Tensor) -> Tensor:
+    """Within each head the even rows first, then the odd ones."""
+    return rows.unflatten(0, (-1, head_width // 2, 2)).transpose(1, 2).flatten(0, 2)
+
+
 def _check_angles(checkpoint: Checkpoint, tower: Weights, config: EvaConfig) -> None:
-    for name, own in zip(("rope.freqs_cos", "rope.freqs_sin"), angles(config), strict=True):
+    turns = angles(config).repeat_interleave(2, dim=1)
+    for name, own in {"rope.freqs_cos": turns.cos(), "rope.freqs_sin": turns.sin()}.items():
         if name not in tower:
             continue
         published = tower.read(name)

@@ -14,9 +14,7 @@ from searchmesh_export.activations import Activation
 from searchmesh_export.adapters import Linear
 from searchmesh_export.attention import CausalAttention
 from searchmesh_export.qwen_config import TextConfig
-
-Rotation = tuple[Tensor, Tensor]
-"""Cosines and sines [rows or 1, length, 1, head size / 2]."""
+from searchmesh_export.rotary import Rotary, Rotation, frequencies, turned
 
 
 class RmsNorm(nn.Module):  # type: ignore[misc]
@@ -111,13 +109,14 @@ class SelfAttention(nn.Module):  # type: ignore[misc]
         self.o_proj = Linear(queries, width, bias=False, ranks=ranks)
         self.q_norm = RmsNorm(self.size, config.rms_norm_eps) if qk_norm else nn.Identity()
         self.k_norm = RmsNorm(self.size, config.rms_norm_eps) if qk_norm else nn.Identity()
+        self.rotate = Rotary()
         self.attend = CausalAttention()
 
     def forward(self, states: Tensor, rotation: Rotation, gates: Tensor | None) -> Tensor:
         query, key, value = (
             project(states, gates).unflatten(2, (-1, self.size)) for project in (self.q_proj, self.k_proj, self.v_proj)
         )
-        query, key = rotate(self.q_norm(query), rotation), rotate(self.k_norm(key), rotation)
+        query, key = self.rotate(self.q_norm(query), rotation), self.rotate(self.k_norm(key), rotation)
         return self.o_proj(self.attend(query, key, value), gates)
 
 
@@ -135,21 +134,3 @@ class Gated(nn.Module):  # type: ignore[misc]
 
     def forward(self, states: Tensor, gates: Tensor | None = None) -> Tensor:
         return self.down_proj(self.activation(self.gate_proj(states, gates)) * self.up_proj(states, gates), gates)
-
-
-def frequencies(theta: float, size: int) -> Tensor:
-    """How fast each pair of a vector of `size` turns, in radians a position [size / 2]."""
-    return 1.0 / theta ** (torch.arange(0, size, 2, dtype=torch.float32) / size)
-
-
-def turned(angles: Tensor, dtype: torch.dtype) -> Rotation:
-    """The rotation by angles [rows or 1, length, size / 2]."""
-    angles = angles[:, :, None, :]
-    return angles.cos().to(dtype), angles.sin().to(dtype)
-
-
-def rotate(heads: Tensor, rotation: Rotation) -> Tensor:
-    """Turn the pairs of numbers of heads [rows, length, heads, size]; a pair has one number in each half."""
-    cosine, sine = rotation
-    first, second = heads.chunk(2, dim=-1)
-    return torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=-1)

@@ -13,7 +13,8 @@ from torch.nn import functional
 from searchmesh_export.activations import Activation
 from searchmesh_export.attention import MaskedAttention
 from searchmesh_export.qwen_config import VisionConfig
-from searchmesh_export.qwen_decoder import Gated, RmsNorm, Rotation, frequencies, rotate, turned
+from searchmesh_export.qwen_decoder import Gated, RmsNorm
+from searchmesh_export.rotary import Rotary, Rotation, frequencies, turned
 
 _EPS = 1e-6
 
@@ -84,11 +85,12 @@ class SelfAttention(nn.Module):  # type: ignore[misc]
         self.window = window
         self.qkv = nn.Linear(config.width, 3 * config.width)
         self.proj = nn.Linear(config.width, config.width)
+        self.rotate = Rotary()
         self.attend = MaskedAttention()
 
     def forward(self, states: Tensor, mask: Tensor, rotation: Rotation) -> Tensor:
         query, key, value = self.qkv(states).unflatten(2, (3, self.heads, -1)).unbind(dim=2)
-        parts = rotate(query, rotation), rotate(key, rotation), value, mask
+        parts = self.rotate(query, rotation), self.rotate(key, rotation), value, mask
         if self.window is None:
             return self.proj(self.attend(*parts))
         windows = (part.unflatten(1, (-1, self.window)).flatten(0, 1) for part in parts)

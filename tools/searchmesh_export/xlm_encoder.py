@@ -12,10 +12,8 @@ from torch import Tensor, nn
 from searchmesh_export.activations import Activation
 from searchmesh_export.adapters import Embedding, Linear
 from searchmesh_export.attention import MaskedAttention
+from searchmesh_export.rotary import Rotary, Rotation, frequencies, turned
 from searchmesh_export.xlm_config import SPECIAL_POSITIONS, XlmConfig
-
-Rotation = tuple[Tensor, Tensor]
-"""Cosines and sines [length, 1, head size / 2]."""
 
 
 class XlmEncoder(nn.Module):  # type: ignore[misc]
@@ -31,7 +29,7 @@ class XlmEncoder(nn.Module):  # type: ignore[misc]
         self.types = Embedding(config.type_vocab_size, width, ranks=ranks)
         self.rotary = config.position_embedding_type == "rotary"
         self.base = config.rotary_emb_base
-        self.half = width // config.num_attention_heads // 2
+        self.size = width // config.num_attention_heads
         if not self.rotary:
             self.positions = nn.Embedding(config.max_position_embeddings, width)
         self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
@@ -43,15 +41,12 @@ class XlmEncoder(nn.Module):  # type: ignore[misc]
         if not self.rotary:
             vectors = vectors + self.positions(places + SPECIAL_POSITIONS)
         states = self.norm(vectors)
-        rotation = self._rotation(places, states.dtype) if self.rotary else None
+        rotation = None
+        if self.rotary:
+            rotation = turned(places[None, :, None] * frequencies(self.base, self.size), states.dtype)
         for block in self.blocks:
             states = block(states, attention_mask, rotation, gates)
         return states
-
-    def _rotation(self, places: Tensor, dtype: torch.dtype) -> Rotation:
-        frequencies = self.base ** (-torch.arange(self.half, device=places.device) / self.half)
-        angles = (places[:, None] * frequencies)[:, None]
-        return angles.cos().to(dtype), angles.sin().to(dtype)
 
 
 class Block(nn.Module):  # type: ignore[misc]
@@ -63,7 +58,8 @@ class Block(nn.Module):  # type: ignore[misc]
         self.heads = config.num_attention_heads
         self.activation = activation
         self.qkv = Linear(width, 3 * width, ranks=ranks)
-        self.attention = MaskedAttention()
+        self.rotate = Rotary()
+        self.attend = MaskedAttention()
         self.mix = Linear(width, width, ranks=ranks)
         self.mix_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.up = Linear(width, config.intermediate_size, ranks=ranks)
@@ -82,12 +78,6 @@ class Block(nn.Module):  # type: ignore[misc]
             for part in self.qkv(states, gates).split(width, dim=-1)
         )
         if rotation is not None:
-            query, key = turned(query, *rotation), turned(key, *rotation)
-        attended: Tensor = self.attention(query, key, value, mask)
+            query, key = self.rotate(query, rotation), self.rotate(key, rotation)
+        attended: Tensor = self.attend(query, key, value, mask)
         return attended
-
-
-def turned(states: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
-    """States [rows, length, heads, size] by the angles; the first half of a head pairs with the second."""
-    first, second = states.chunk(2, dim=-1)
-    return torch.cat([first * cosines - second * sines, second * cosines + first * sines], dim=-1)
