@@ -688,7 +688,9 @@ class Fusion(_message.Message):
     rrf_k: _builtins.int
     """RRF's k; 0: 60 (Cormack, Clarke and Büttcher, SIGIR 2009)."""
     dense_weight: _builtins.float
-    """Weight of the dense ranking, 0 to 1, the lexical one gets the rest; unset: 0.5."""
+    """Weight of the dense ranking, 0 to 1, the lexical one gets the rest; unset: 0.5, or 2/3 for a query in another
+    language than the collection's.
+    """
     def __init__(
         self,
         *,
@@ -907,7 +909,9 @@ class SearchHit(_message.Message):
     STAGE_SCORES_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
     score: _builtins.float
-    """What the hits are sorted by: the reranker's blend where it ran, else the fused score."""
+    """The reranker's score, or its blend with the fused one, where it read the document, else the fused score. A document
+    that the reranker could not read keeps its fused place, so scores need not descend.
+    """
     @_builtins.property
     def document(self) -> Global___Document: ...
     @_builtins.property
