@@ -133,7 +133,7 @@ async def _check(mesh: MeshSettings, name: str, *arguments: str, **variables: st
     command = [sys.executable, "-c", (CHECKS / f"{name}.py").read_text(), *arguments]
     environment = os.environ | targets | variables
     done = await asyncio.to_thread(
-        subprocess.run, command, env=environment, capture_output=True, text=True, check=True, timeout=60
+        subprocess.run, command, env=environment, capture_output=True, text=True, check=True, timeout=150
     )
     return str(done.stdout)
 
@@ -238,6 +238,72 @@ def test_tritonserver_with_tls_takes_callers_with_a_certificate_only(mesh: MeshS
             stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
             with pytest.raises(grpc.RpcError):
                 stub.ServerReady(service_pb2.ServerReadyRequest(), timeout=5)
+
+
+@contextmanager
+def _pods(objects: list[Object], places: dict[str, str], *names: str, **secrets: str) -> Iterator[None]:
+    """The services of rendered Deployments, as processes; what is elsewhere here is replaced in their environment."""
+    processes = []
+    try:
+        for name in names:
+            container = containers(template(named(objects, "Deployment", name)))[0]
+            variables = {key: _replaced(value, places) for key, value in environment(container).items()}
+            command = [sys.executable, *container["command"][1:]]
+            processes.append(subprocess.Popen(command, env=os.environ | variables | secrets))
+        yield
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            assert process.wait(timeout=60) == 0
+
+
+async def test_a_release_with_tls_and_keys_answers_its_own_helm_tests(mesh: MeshSettings, tmp_path: Path) -> None:
+    """Router, embedding and tritonserver as rendered; the index is the mesh's, and names lead to this machine."""
+    values = (
+        "tls.enabled=true",
+        "tls.issuerRef.name=ca",
+        "apiKeys.existingSecret=keys",
+        "services.embedding.exposed=true",
+    )
+    objects = render("cpu-only", *values, "services.reranker.enabled=false", "redisCache.mode=none")
+    tls = Certificates(tmp_path).issue(host="localhost")
+    places = {"/run/tls/tls.crt": str(tls.cert), "/run/tls/tls.key": str(tls.key), "/run/tls/ca.crt": str(tls.ca)}
+    triton = Triton(mesh, objects, **places)
+    router, embedding = free_port(100, 200), free_port(100, 200)
+    key = "a-key-of-the-mesh-itself"
+    (tmp_path / "keys").write_text(f"somebody-elses-key\n{key}\n")
+    places |= {
+        _service_of("triton-encoders", 8001): f"localhost:{triton.grpc}",
+        _service_of("embedding", 7101): f"localhost:{embedding}",
+        "/run/api-keys/keys": str(tmp_path / "keys"),
+        "/models": str(mesh.folder.repository),
+    }
+    index = re.compile(r"^rediss://.*redis-index.*$")
+    for name, port in (("router", router), ("embedding", embedding)):
+        for entry in containers(template(named(objects, "Deployment", name)))[0]["env"]:
+            if entry["name"] == "SEARCHMESH_PORT":
+                entry["value"] = str(port)
+            elif index.match(entry.get("value", "")):
+                entry["value"] = f"redis://127.0.0.1:{mesh.ports.redis_index}/0"
+    checking = {
+        "SEARCHMESH_ROUTER_TARGET": f"localhost:{router}",
+        "SEARCHMESH_EMBEDDING_TARGET": f"localhost:{embedding}",
+        "SEARCHMESH_TLS_CERT": str(tls.cert),
+        "SEARCHMESH_TLS_KEY": str(tls.key),
+        "SEARCHMESH_TLS_CA": str(tls.ca),
+    }
+    with triton.running(), _pods(objects, places, "embedding", "router", SEARCHMESH_API_KEY=key):
+        assert "SERVING" in await _check(mesh, "health", f"localhost:{router + 100}", f"localhost:{embedding + 100}")
+        assert "norm 1.0" in await _check(mesh, "embed", **checking, SEARCHMESH_API_KEY=key)
+        assert "best: 1" in await _check(mesh, "search", **checking, SEARCHMESH_API_KEY=key)
+        with pytest.raises(subprocess.CalledProcessError) as refused:
+            await _check(mesh, "embed", **checking)
+        assert "Unauthenticated" in refused.value.stderr
+
+
+def _service_of(name: str, port: int) -> str:
+    return f"dns:///mesh-searchmesh-{name}-headless.{NAMESPACE}.svc:{port}"
 
 
 def _redis(mode: str, which: str) -> list[str]:
