@@ -13,11 +13,11 @@ from searchmesh.catalog import ExportedModel
 from searchmesh.embedding.pipeline import Pipeline
 from searchmesh.embedding.servicer import EmbeddingServicer
 from searchmesh.embedding.settings import EmbeddingSettings
-from searchmesh.encoding import Encoders
+from searchmesh.encoding import Encoders, Held
 from searchmesh.fetch import Fetcher
 from searchmesh.images import ImageLoader
 from searchmesh.runtime.deadlines import Deadline
-from searchmesh.runtime.errors import FailedPrecondition, InvalidArgument, NotFound
+from searchmesh.runtime.errors import FailedPrecondition, InvalidArgument, NotFound, Overloaded
 from searchmesh.runtime.rpc import Call
 from searchmesh.triton.fake import FakeBackend
 from searchmesh.v1 import common_pb2, embedding_pb2
@@ -38,7 +38,7 @@ class Service:
         repository = write_repository(root, inputs=inputs, outputs=outputs)
         self.settings = EmbeddingSettings(model_repository=repository, default_model=MODEL, **settings)
         images = ImageLoader(Fetcher(self.settings), self.settings.image_limits)
-        pipeline = Pipeline(Encoders(self.settings, self.backend, _serves), None, images)
+        pipeline = Pipeline(Encoders(self.settings, self.backend, _serves), None, images, self.settings)
         self.servicer = EmbeddingServicer(pipeline, self.settings)
 
     async def embed(self, *texts: str, **fields: object) -> embedding_pb2.EmbedResponse:
@@ -223,3 +223,21 @@ async def test_chunks_that_cannot_be_are_refused_by_field(
 async def test_a_model_without_late_chunking_says_so(service: Service) -> None:
     with pytest.raises(InvalidArgument, match="has no late chunking"):
         await service.embed("fox", chunking=embedding_pb2.Chunking(sentences=True))
+
+
+async def test_images_of_a_request_are_counted_before_any_is_read(tmp_path: Path) -> None:
+    service = Service(tmp_path / "repository", max_images=1)
+    image = common_pb2.Content(image=common_pb2.Image(data=b"png"))
+    with pytest.raises(InvalidArgument, match="has 2 images, the limit is 1") as raised:
+        await service.servicer.Embed(embedding_pb2.EmbedRequest(inputs=[image, image]), Call(Deadline()))
+    assert raised.value.field == "inputs"
+
+
+def test_requests_hold_a_number_of_images_together() -> None:
+    held = Held(3)
+    with held.of(5), pytest.raises(Overloaded), held.of(1):
+        pass
+    with held.of(2), held.of(1), pytest.raises(Overloaded), held.of(1):
+        pass
+    with held.of(3):
+        pass

@@ -42,7 +42,7 @@ async def build(settings: EmbeddingSettings) -> AsyncIterator[Service]:
     )
     fetcher = Fetcher(settings)
     images = ImageLoader(fetcher, settings.image_limits, threads=settings.image_threads)
-    servicer = EmbeddingServicer(Pipeline(encoders, cache, images), settings)
+    servicer = EmbeddingServicer(Pipeline(encoders, cache, images, settings), settings)
     try:
         yield Service(
             {

@@ -17,9 +17,11 @@ import numpy as np
 from searchmesh.cache import Entry, RowCache, SingleFlight
 from searchmesh.embedding.ask import Ask, Input, Resolved, resolve
 from searchmesh.embedding.dtypes import Vectors, sliced
-from searchmesh.encoding import Context, Encoders, Prepared, Vision
+from searchmesh.encoding import Context, Encoders, EncodingSettings, Held, Vision
 from searchmesh.images import ImageLoader
 from searchmesh.runtime.rpc import Call
+from searchmesh.runtime.stages import Stages
+from searchmesh.runtime.together import together
 from searchmesh.v1 import common_pb2
 
 
@@ -39,8 +41,12 @@ class Embedded:
 class Pipeline:
     """Embeds texts and images with any of the service's models."""
 
-    def __init__(self, encoders: Encoders, cache: RowCache | None, images: ImageLoader) -> None:
+    def __init__(
+        self, encoders: Encoders, cache: RowCache | None, images: ImageLoader, settings: EncodingSettings
+    ) -> None:
         self._encoders = encoders
+        self._held = Held(settings.max_held_images)
+        self._at_once = asyncio.Semaphore(settings.images_at_once)
         self._cache = cache
         self._images = images
         self._flights: SingleFlight[Entry] = SingleFlight()
@@ -50,10 +56,14 @@ class Pipeline:
         `Encoder` and `ImageLoader` raise.
         """
         resolved = resolve(self._encoders.get(ask.model), contents, ask)
+        with self._held.of(sum(not isinstance(content, str) for content in contents)):
+            return await self._embed(resolved, contents, call)
+
+    async def _embed(self, resolved: Resolved, contents: Sequence[str | common_pb2.Image], call: Call) -> Embedded:
         inputs = await self._load(contents, call)
         with call.stages.measure("cache"):
             keys = resolved.keys(inputs)
-            cache = None if ask.bypass_cache else self._cache
+            cache = None if resolved.ask.bypass_cache else self._cache
             found = await cache.lookup(keys) if cache else None
         entries: list[Entry | None] = found or [None] * len(inputs)
         missing = [position for position, entry in enumerate(entries) if entry is None]
@@ -136,12 +146,18 @@ class Pipeline:
     async def _encode_images(
         self, resolved: Resolved, vision: Vision, images: dict[int, bytes], call: Call
     ) -> list[Entry]:
+        # Each image would add the time that all of them take together.
+        context = Context(resolved.ask.lane, call.deadline, Stages())
         with call.stages.measure("images"):
-            prepared = await asyncio.gather(
-                *(self._prepared(vision, data, f"inputs[{place}].image") for place, data in images.items())
+            return await together(
+                self._encode_image(resolved, vision, data, f"inputs[{place}].image", context)
+                for place, data in images.items()
             )
-        context = Context(resolved.ask.lane, call.deadline, call.stages)
-        return await resolved.encoder.encode_images(prepared, resolved.ask.output, context, task=resolved.task)
 
-    async def _prepared(self, vision: Vision, data: bytes, field: str) -> Prepared:
-        return await self._images.decoded(data, lambda image: vision.prepare(image, field), field=field)
+    async def _encode_image(
+        self, resolved: Resolved, vision: Vision, data: bytes, field: str, context: Context
+    ) -> Entry:
+        async with self._at_once:
+            image = await self._images.decoded(data, lambda picture: vision.prepare(picture, field), field=field)
+            (entry,) = await resolved.encoder.encode_images([image], resolved.ask.output, context, task=resolved.task)
+        return entry

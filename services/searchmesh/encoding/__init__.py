@@ -2,7 +2,7 @@
 
 from searchmesh.encoding.encoder import NO_TASK, Encoder
 from searchmesh.encoding.encoders import Encoders
-from searchmesh.encoding.image_reader import ImageReader
+from searchmesh.encoding.image_reader import Held, ImageReader
 from searchmesh.encoding.pool import Context
 from searchmesh.encoding.rows import Output, Pictures, Row, Vectors
 from searchmesh.encoding.settings import EncodingSettings
@@ -14,6 +14,7 @@ __all__ = [
     "Encoder",
     "Encoders",
     "EncodingSettings",
+    "Held",
     "ImageReader",
     "Output",
     "Pictures",

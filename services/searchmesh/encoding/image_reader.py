@@ -18,6 +18,27 @@ _FILES = 4
 """Files in memory for each image that is being decoded or looked at: fetching takes longer."""
 
 
+class Held:
+    """Counts the images that all requests of a process have in memory."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held = 0
+
+    @contextmanager
+    def of(self, count: int) -> Iterator[None]:
+        """Hold so many for the block. Raises Overloaded if others hold too many; alone a request may hold any number."""
+        if self._held and self._held + count > self._most:
+            raise Overloaded(
+                f"other requests hold {self._held} images, this one has {count}; the limit is {self._most}"
+            )
+        self._held += count
+        try:
+            yield
+        finally:
+            self._held -= count
+
+
 class ImageReader:
     """Looks at the images of all requests of a process, which have so much of its memory and no more.
 
@@ -29,8 +50,7 @@ class ImageReader:
         self._loader = loader
         self._files = asyncio.Semaphore(_FILES * at_once)
         self._pixels = asyncio.Semaphore(at_once)
-        self._max_held = max_held
-        self._held = 0
+        self._held = Held(max_held)
 
     @asynccontextmanager
     async def seen(
@@ -43,22 +63,10 @@ class ImageReader:
         """
         sources = {field: image.url or image.data for field, image in images.items()}
         fields = {source: field for field, source in reversed(sources.items())}
-        with self._hold(len(fields)):
+        with self._held.of(len(fields)):
             with context.stages.measure("images"):
                 found = await self._look(vision, {field: images[field] for field in fields.values()}, context)
             yield {field: found[fields[source]] for field, source in sources.items()}
-
-    @contextmanager
-    def _hold(self, count: int) -> Iterator[None]:
-        if self._held and self._held + count > self._max_held:
-            raise Overloaded(
-                f"other requests hold {self._held} images, this one has {count}; the limit is {self._max_held}"
-            )
-        self._held += count
-        try:
-            yield
-        finally:
-            self._held -= count
 
     async def _look(
         self, vision: Vision, images: Mapping[str, common_pb2.Image], context: Context

@@ -25,6 +25,8 @@ def check_contents(
         raise InvalidArgument(field, "is empty; send at least one")
     if len(contents) > settings.max_inputs:
         raise InvalidArgument(field, f"has {len(contents)} entries, the limit is {settings.max_inputs}")
+    if (images := sum(content.HasField("image") for content in contents)) > settings.max_images:
+        raise InvalidArgument(field, f"has {images} images, the limit is {settings.max_images}")
     return [check_content(f"{field}[{position}]", content, settings) for position, content in enumerate(contents)]
 
 

@@ -60,6 +60,16 @@ class EncodingSettings(ImageSettings):
     max_text_bytes: int = Field(default=2 * 1024 * 1024, ge=1)
     """Bytes of one text, checked before it is tokenised."""
 
+    max_images: int = Field(default=64, ge=1)
+    """Images of one request."""
+
+    max_held_images: int = Field(default=128, ge=1)
+    """Images of all requests that are in memory as files or features (768 tokens of 1,536 numbers are 4.5 MiB); what
+    would exceed it is shed with RESOURCE_EXHAUSTED."""
+
+    images_at_once: int = Field(default=8, ge=1)
+    """Images between file and features at a time (14 MiB each at 602,112 pixels)."""
+
     tokenizer_threads: int = Field(default=2, ge=1)
     """Threads for texts that take long to tokenise."""
 

@@ -26,13 +26,3 @@ class RerankerSettings(EncodingSettings):
 
     listwise_documents: int = Field(default=64, ge=1, le=1024)
     """Documents that a listwise model reads in one pass; longer lists are read in several and joined."""
-
-    max_images: int = Field(default=64, ge=1)
-    """Images of one request, those of the query and of all documents."""
-
-    max_held_images: int = Field(default=128, ge=1)
-    """Images of all requests of which the features are in memory (768 tokens of 1,536 numbers are 4.5 MiB); what would
-    exceed it is shed with RESOURCE_EXHAUSTED."""
-
-    images_at_once: int = Field(default=8, ge=1)
-    """Images between file and features at a time (14 MiB each at 602,112 pixels); four times as many are files."""
