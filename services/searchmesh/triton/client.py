@@ -67,7 +67,7 @@ class TritonBackend:
                     # A row that waits in Triton's queue past the deadline is rejected there, not computed.
                     request.parameters["timeout"].int64_param = max(1, int(timeout * 1e6))
                 try:
-                    reply = await self._stub.ModelInfer(request, timeout=timeout, metadata=inject())
+                    reply = await self._stub.ModelInfer(request, timeout=timeout, metadata=inject(only_sampled=True))
                 except grpc.aio.AioRpcError as raised:
                     error = _error(model, raised)
                     if attempt == _ATTEMPTS or not isinstance(error, BackendUnavailable):
@@ -84,7 +84,7 @@ class TritonBackend:
         request = _request(model, inputs, outputs)
         request.id = str(next(self._ids))
         request.parameters["triton_enable_empty_final_response"].bool_param = True
-        call = self._stub.ModelStreamInfer(iter([request]), timeout=deadline.remaining_s(), metadata=inject())
+        call = self._stub.ModelStreamInfer(iter([request]), timeout=deadline.remaining_s(), metadata=inject(only_sampled=True))
         try:
             async for reply in call:
                 if reply.error_message:

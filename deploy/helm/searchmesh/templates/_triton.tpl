@@ -37,8 +37,8 @@
 - --trace-config=mode=opentelemetry
 - --trace-config=opentelemetry,url={{ trimSuffix "/" . }}/v1/traces
 - --trace-config=opentelemetry,resource=service.name=triton
-# Only what a service has sampled: a caller's traceparent decides, and this is the rate of calls without one.
-- --trace-config=rate=1
+# None of its own: what a service has sampled comes with a traceparent, and is recorded at any rate.
+- --trace-config=rate=0
 - --trace-config=level=TIMESTAMPS
 {{- end }}
 {{- with $pool.args }}

@@ -69,9 +69,12 @@ def span(name: str, **attributes: str | int | float | bool) -> AbstractContextMa
     return nullcontext() if _provider is None else _span(name, attributes)
 
 
-def inject() -> Metadata:
-    """gRPC metadata that carries the current trace to the next service."""
-    if _provider is None:
+def inject(*, only_sampled: bool = False) -> Metadata:
+    """gRPC metadata that carries the current trace to the next service, and whether it is kept.
+
+    `only_sampled` is for Triton, which records every call that has a ``traceparent``, also one that says not to.
+    """
+    if _provider is None or (only_sampled and not trace.get_current_span().get_span_context().trace_flags.sampled):
         return ()
     carrier: dict[str, str] = {}
     _propagator.inject(carrier)
