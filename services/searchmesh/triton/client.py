@@ -84,7 +84,9 @@ class TritonBackend:
         request = _request(model, inputs, outputs)
         request.id = str(next(self._ids))
         request.parameters["triton_enable_empty_final_response"].bool_param = True
-        call = self._stub.ModelStreamInfer(iter([request]), timeout=deadline.remaining_s(), metadata=inject(only_sampled=True))
+        call = self._stub.ModelStreamInfer(
+            iter([request]), timeout=deadline.remaining_s(), metadata=inject(only_sampled=True)
+        )
         try:
             async for reply in call:
                 if reply.error_message:
