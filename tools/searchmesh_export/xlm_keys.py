@@ -7,10 +7,11 @@ entries, rank] and B [adapters, rank, width], whose product A @ B is added.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from searchmesh_export.keys import Made, Source
@@ -39,10 +40,12 @@ def without_prefix(name: str) -> str | None:
 class Names:
     """Where the weights of `xlm_encoder.XlmEncoder` come from."""
 
-    scaling: float | None = None
-    """Of the adapters; None: there are none."""
+    adapters: Sequence[int] = ()
+    """Places of the adapters in the published tensors, in the order of the module's own."""
+    scaling: float = 1.0
+    """Of their product."""
     merged: bool = False
-    """The only adapter is part of the weights."""
+    """The first adapter is part of the weights."""
 
     def __call__(self, name: str) -> Source:
         """The source of one weight."""
@@ -61,48 +64,48 @@ class Names:
         raise AssertionError(f"unreachable: {name} is no weight of an encoder")
 
     def _weight(self, published: str, kind: str, *, table: bool) -> Source:
-        if self.scaling is None:
+        if not self.adapters:
             return f"{published}.weight"
         base = f"{published}.parametrizations.weight"
         original, first, second = f"{base}.original", f"{base}.0.lora_A", f"{base}.0.lora_B"
         if self.merged:
             merge = _merged_table if table else _merged_linear
-            return Made(partial(merge, self.scaling), (original, first, second))
+            return Made(partial(merge, self.adapters[0], self.scaling), (original, first, second))
         match kind:
             case "weight":
                 return original
             case "down":
-                return Made(_table_down if table else _linear_down, (first,))
+                return Made(partial(_table_down if table else _linear_down, self.adapters), (first,))
             case _:
-                return Made(partial(_table_up if table else _linear_up, self.scaling), (second,))
+                return Made(partial(_table_up if table else _linear_up, self.adapters, self.scaling), (second,))
 
 
-def _linear_down(first: Tensor) -> Tensor:
+def _linear_down(adapters: Sequence[int], first: Tensor) -> Tensor:
     """[adapters, rank, inputs] to [adapters * rank, inputs]."""
-    return first.flatten(0, 1)
+    return torch.cat([first[adapter] for adapter in adapters])
 
 
-def _linear_up(scaling: float, second: Tensor) -> Tensor:
+def _linear_up(adapters: Sequence[int], scaling: float, second: Tensor) -> Tensor:
     """[adapters, outputs, rank] to [outputs, adapters * rank]."""
-    return second.permute(1, 0, 2).flatten(1) * scaling
+    return torch.cat([second[adapter] for adapter in adapters], dim=1) * scaling
 
 
-def _table_down(first: Tensor) -> Tensor:
+def _table_down(adapters: Sequence[int], first: Tensor) -> Tensor:
     """[adapters, entries, rank] to [entries, adapters * rank]."""
-    return first.permute(1, 0, 2).flatten(1)
+    return torch.cat([first[adapter] for adapter in adapters], dim=1)
 
 
-def _table_up(scaling: float, second: Tensor) -> Tensor:
+def _table_up(adapters: Sequence[int], scaling: float, second: Tensor) -> Tensor:
     """[adapters, rank, width] to [width, adapters * rank]."""
-    return second.permute(2, 0, 1).flatten(1) * scaling
+    return torch.cat([second[adapter] for adapter in adapters]).T * scaling
 
 
-def _merged_linear(scaling: float, weight: Tensor, first: Tensor, second: Tensor) -> Tensor:
-    return weight + scaling * second[0] @ first[0]
+def _merged_linear(adapter: int, scaling: float, weight: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    return weight + scaling * second[adapter] @ first[adapter]
 
 
-def _merged_table(scaling: float, weight: Tensor, first: Tensor, second: Tensor) -> Tensor:
-    return weight + scaling * first[0] @ second[0]
+def _merged_table(adapter: int, scaling: float, weight: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    return weight + scaling * first[adapter] @ second[adapter]
 
 
 Of = Callable[[str], Source]

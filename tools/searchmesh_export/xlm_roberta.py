@@ -15,7 +15,7 @@ from searchmesh_export.checkpoint import Checkpoint
 from searchmesh_export.eva import PREFIX as EVA_PREFIX
 from searchmesh_export.eva import vision_graph
 from searchmesh_export.tensors import Sizes
-from searchmesh_export.xlm_config import XlmConfig, clip_config, xlm_config
+from searchmesh_export.xlm_config import XlmConfig, adapter_order, clip_config, xlm_config
 from searchmesh_export.xlm_encoder import XlmEncoder
 from searchmesh_export.xlm_keys import CLIP_PREFIX, Names, within, without_prefix
 
@@ -107,14 +107,15 @@ def _encoder(checkpoint: Checkpoint, config: XlmConfig, *, ranks: int = 0) -> Xl
 
 
 def _adapted(checkpoint: Checkpoint, card: Card) -> Built:
-    config = xlm_config(checkpoint)
-    if card.adapters is None or not config.lora_rank:
-        raise checkpoint.wrong("config.json", "has no usable lora_rank")
-    adapters, rank = len(card.adapters.names), config.lora_rank
+    if card.adapters is None:
+        raise Unimplemented(f"the card of {card.name} has no section adapters")
+    config = xlm_config(checkpoint, card)
+    order = adapter_order(checkpoint, config, card.adapters.names)
+    adapters, rank = len(order), config.lora_rank
     module = keys.load(
         lambda: AdaptedEmbedder(_encoder(checkpoint, config, ranks=adapters * rank), adapters, rank),
         checkpoint.weights().renamed(without_prefix),
-        within("encoder.", Names(config.scaling)),
+        within("encoder.", Names(order, config.scaling)),
     )
     width = config.hidden_size
     graph = Graph(
@@ -127,14 +128,19 @@ def _adapted(checkpoint: Checkpoint, card: Card) -> Built:
 
 
 def _clip(checkpoint: Checkpoint, card: Card) -> Built:
+    if card.adapters is None or card.adapters.always_on is None:
+        raise Unimplemented(f"the card of {card.name} has no adapter that is always on")
     weights = checkpoint.weights()
     known = (CLIP_PREFIX, EVA_PREFIX, "logit_scale")
     if unknown := [name for name in weights if not name.startswith(known)]:
         raise weights.wrong(f"has unknown {keys.listed(unknown)}")
     text = weights.renamed(lambda name: without_prefix(own) if (own := _after(CLIP_PREFIX, name)) else None)
     config = clip_config(checkpoint, text)
+    order = adapter_order(checkpoint, config, [card.adapters.names[card.adapters.always_on]])
     module = keys.load(
-        lambda: MeanEmbedder(_encoder(checkpoint, config)), text, within("encoder.", Names(config.scaling, merged=True))
+        lambda: MeanEmbedder(_encoder(checkpoint, config)),
+        text,
+        within("encoder.", Names(order, config.scaling, merged=True)),
     )
     width = config.hidden_size
     graph = Graph(
@@ -157,7 +163,7 @@ def _after(prefix: str, name: str) -> str | None:
 def _tokens(checkpoint: Checkpoint, card: Card) -> Built:
     if card.multi_vector is None:
         raise Unimplemented(f"the card of {card.name} has no section multi_vector")
-    config = xlm_config(checkpoint)
+    config = xlm_config(checkpoint, card)
     weights = checkpoint.weights().renamed(without_prefix)
     width = config.hidden_size
     output = weights.shape("linear.weight")[0] if "linear.weight" in weights else card.multi_vector.dimensions[-1]
@@ -196,7 +202,7 @@ def _rules(checkpoint: Checkpoint, rules: TokenVectorRules, vocabulary: int) -> 
 
 
 def _pairs(checkpoint: Checkpoint, card: Card) -> Built:
-    config = xlm_config(checkpoint)
+    config = xlm_config(checkpoint, card)
     width = config.hidden_size
     graph = Graph(
         keys.load(
