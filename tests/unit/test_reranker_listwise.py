@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from searchmesh.reranker.listwise import cosines
-from searchmesh.runtime.errors import InvalidArgument
+from searchmesh.runtime.errors import FailedPrecondition, InvalidArgument
 from searchmesh.v1 import common_pb2
 from support.rerankers import LIST, QWEN_SPECIALS, Service, vectors_of
 
@@ -210,3 +210,8 @@ async def test_stored_token_vectors_are_none_of_its_business(service: Service) -
     with pytest.raises(InvalidArgument) as raised:
         await service.rerank("q", ["one"], document_vectors=common_pb2.Vectors(dimensions=4, data=bytes(16)))
     assert raised.value.field == "document_vectors"
+
+
+async def test_a_model_that_has_no_room_for_its_prompt_says_so(tmp_path: Path) -> None:
+    with pytest.raises(FailedPrecondition, match="takes 256 tokens, less than its prompt"):
+        await Service(tmp_path, LIST, max_tokens=256).rerank("q", ["one"])

@@ -43,6 +43,11 @@ class Listwise:
         self._max_request = settings.max_request_tokens
         self._max_query = min(self._listing.max_query_tokens, encoder.model.max_tokens // 8)
         self._around = self._prompter.tokens_around(self._max_documents - 1) + _SEAMS
+        # The longest query, which is there twice, and an instruction as long leave room for a document.
+        if self._prompter.tokens() + 3 * self._max_query + self._around + 4 * _SEAMS >= encoder.model.max_tokens:
+            raise FailedPrecondition(
+                f"{encoder.card.name} takes {encoder.model.max_tokens} tokens, less than its prompt"
+            )
 
     @property
     def abilities(self) -> Abilities:
