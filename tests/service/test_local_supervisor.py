@@ -121,6 +121,26 @@ async def test_a_child_that_ends_before_it_is_ready_fails_the_start_with_the_end
     assert not mesh.processes()
 
 
+async def test_a_child_may_need_a_second_try_until_it_is_first_ready(tmp_path: Path) -> None:
+    once, again = tmp_path / "once", tmp_path / "again"
+    script = f"""
+import pathlib
+if not pathlib.Path({str(once)!r}).exists():
+    pathlib.Path({str(once)!r}).touch()
+    raise SystemExit(6)
+pathlib.Path({str(again)!r}).touch()
+{SLEEP}
+"""
+
+    async def ready() -> bool:
+        return again.exists()
+
+    mesh = Mesh(tmp_path, python_child("flaky", script, ready=ready, first_tries=2))
+    async with mesh() as supervisor:
+        assert supervisor.state("flaky").phase is Phase.READY
+        assert supervisor.state("flaky").restarts == 1
+
+
 async def test_a_child_that_is_not_ready_in_time_fails_the_start_and_is_named(tmp_path: Path) -> None:
     mesh = Mesh(tmp_path, python_child("slow", SLEEP, ready=never_ready, ready_timeout_s=0.3))
     with pytest.raises(FailedPrecondition, match=r"slow was not ready within 0\.3 s; its log .* is empty"):

@@ -32,6 +32,9 @@ class Child:
     needs: tuple[str, ...] = ()
     """Children that must have been ready once before this one starts, where they run at all."""
 
+    first_tries: int = 1
+    """Starts until the first that must have made it ready; later it gets any number of tries."""
+
     ready_timeout_s: float = 120.0
     """Time from start until ready."""
 

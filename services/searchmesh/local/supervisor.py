@@ -92,17 +92,17 @@ class Supervisor:
             await event.wait()
 
     async def _keep(self, child: Child) -> None:
-        """Run the child again and again. Raises if its first start fails; afterwards it gets any number of tries."""
+        """Run the child again and again. Raises if it was not ready within its first tries."""
         for name in child.needs:
             if name in self._was_ready:
                 await self._was_ready[name].wait()
         backoff = self._backoff()
         while True:
             ready_s, problem = await self._run_once(child)
-            if not self._was_ready[child.name].is_set():
+            restarts = self._states[child.name].restarts + 1
+            if not self._was_ready[child.name].is_set() and restarts >= child.first_tries:
                 raise self._failed(child, problem)
             delay_s = backoff.delay_s(ready_s)
-            restarts = self._states[child.name].restarts + 1
             log.warning("%s %s; start %d in %g s", child.name, problem, restarts + 1, delay_s)
             self._change(child, phase=Phase.RESTARTING, pid=None, restarts=restarts, detail=problem)
             await asyncio.sleep(delay_s)

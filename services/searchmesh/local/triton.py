@@ -48,6 +48,8 @@ def triton(settings: MeshSettings, run: str) -> Child:
         ),
         env=_environment(),
         ports={"gRPC": ports.triton_grpc, "HTTP": ports.triton_http, "metrics": ports.triton_metrics},
+        # It has aborted (boost's lock_exception) while many model processes started on a busy machine, and not again.
+        first_tries=2,
         ready=partial(probes.triton_serves, ports.triton_grpc, settings.models),
         prepare=partial(_link_backend, home.backends),
         ready_timeout_s=settings.ready_timeout_s,
