@@ -10,6 +10,7 @@ from statistics import median
 import pypdfium2
 
 from searchmesh.reader.document.blocks import Block, Paragraph, Text
+from searchmesh.reader.document.spacing import tidy
 from searchmesh.reader.html.metadata import iso_time
 from searchmesh.reader.page import PageInfo, Source
 from searchmesh.runtime.errors import InvalidArgument
@@ -41,7 +42,7 @@ def read_pdf(source: Source) -> tuple[PageInfo, list[Block]]:
         if len(document) > MAX_PAGES:
             raise InvalidArgument(source.field, f"has {len(document)} pages, the limit is {MAX_PAGES}")
         lines = [_lines_of(document, number) for number in range(len(document))]
-        return _info(document, source), [Paragraph([Text(text)]) for page in lines for text in paragraphs(page)]
+        return _info(document, source), [Paragraph(tidy([Text(text)])) for page in lines for text in paragraphs(page)]
     finally:
         document.close()
 

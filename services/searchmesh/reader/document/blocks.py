@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import IntFlag
 from typing import TypeAlias
 
 MAX_NESTING = 12
 """Quotes and lists inside one another. Deeper ones join the one they are in: no reader could tell them apart."""
 
 
-class Mark(IntFlag):
-    """How a piece of text is set apart."""
+class Mark:
+    """Ways in which a piece of text is set apart, put together with ``|``.
+
+    Plain numbers: with an IntFlag, half of the time of writing Markdown went into its operators.
+    """
 
     NONE = 0
     STRONG = 1
@@ -27,12 +29,13 @@ class Mark(IntFlag):
     SUPERSCRIPT = 32
 
 
+Marks: TypeAlias = int
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
-    """White space in it is collapsed, over the borders of pieces, too."""
-
     text: str
-    marks: Mark = Mark.NONE
+    marks: Marks = Mark.NONE
     href: str = ""
     """Where it links to; empty: nowhere."""
 
@@ -68,6 +71,7 @@ class Break:
 
 Inline: TypeAlias = Text | Image | Formula | NoteMark | Break
 Line: TypeAlias = Sequence[Inline]
+"""Tidy, as `spacing.tidy` leaves it."""
 
 
 @dataclass(slots=True)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from searchmesh.reader.document.blocks import Image, Inline, Mark, Text
+from searchmesh.reader.document.blocks import Image, Inline, Mark, Marks, Text
 
 _DELIMITERS = {Mark.STRIKE: "~~", Mark.STRONG: "**", Mark.EMPHASIS: "*"}
+
+_DELIMITED = Mark.STRIKE | Mark.STRONG | Mark.EMPHASIS
 
 
 @dataclass(frozen=True, slots=True)
 class _Span:
     piece: Inline
-    marks: Mark
+    marks: Marks
     """Of those that have delimiters."""
     written: str
     """The piece in Markdown, without delimiters."""
@@ -25,14 +27,15 @@ def with_delimiters(pieces: Sequence[Inline], write: Callable[[Inline], str]) ->
 
     A mark that CommonMark would not read as one, such as strong quotes that touch a letter, is left out.
     """
+    if not any(isinstance(piece, Text) and piece.marks for piece in pieces):
+        return _unmarked(pieces, write)
     spans = _spans(pieces, write)
     out: list[str] = []
-    opened: list[Mark] = []
+    opened: list[Marks] = []
     for position, span in enumerate(spans):
-        if any(mark not in span.marks for mark in opened):
-            while opened and any(mark not in span.marks for mark in opened):
-                out.append(_DELIMITERS[opened.pop()])
-        wanted = [mark for mark in _DELIMITERS if mark in span.marks and mark not in opened]
+        while opened and not all(span.marks & mark for mark in opened):
+            out.append(_DELIMITERS[opened.pop()])
+        wanted = [mark for mark in _DELIMITERS if span.marks & mark and mark not in opened]
         ends = {mark: _end(spans, position, mark) for mark in wanted}
         before = out[-1][-1] if out else " "
         for mark in sorted(wanted, key=lambda mark: -ends[mark]):
@@ -42,6 +45,13 @@ def with_delimiters(pieces: Sequence[Inline], write: Callable[[Inline], str]) ->
                 opened.append(mark)
         append(out, span.written, is_image=isinstance(span.piece, Image))
     out += [_DELIMITERS[mark] for mark in reversed(opened)]
+    return "".join(out)
+
+
+def _unmarked(pieces: Sequence[Inline], write: Callable[[Inline], str]) -> str:
+    out: list[str] = []
+    for piece in pieces:
+        append(out, write(piece), is_image=isinstance(piece, Image))
     return "".join(out)
 
 
@@ -65,17 +75,17 @@ def _apart(piece: Text) -> list[Inline]:
         return [piece]
     start = piece.text.index(inner)
     parts = (piece.text[:start], inner, piece.text[start + len(inner) :])
-    return [replace(piece, text=part) for part in parts if part]
+    return [Text(part, piece.marks, piece.href) for part in parts if part]
 
 
-def _marks(piece: Inline) -> Mark:
-    return piece.marks & (Mark.STRONG | Mark.EMPHASIS | Mark.STRIKE) if isinstance(piece, Text) else Mark.NONE
+def _marks(piece: Inline) -> Marks:
+    return piece.marks & _DELIMITED if isinstance(piece, Text) else Mark.NONE
 
 
-def _end(spans: Sequence[_Span], start: int, mark: Mark) -> int:
+def _end(spans: Sequence[_Span], start: int, mark: Marks) -> int:
     """Position after the last span in a row that has the mark."""
     end = start + 1
-    while end < len(spans) and mark in spans[end].marks:
+    while end < len(spans) and spans[end].marks & mark:
         end += 1
     return end
 

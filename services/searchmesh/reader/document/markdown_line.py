@@ -7,19 +7,19 @@ from itertools import groupby
 
 from searchmesh.reader.document.blocks import Break, Formula, Image, Inline, Line, Mark, NoteMark, Text
 from searchmesh.reader.document.emphasis import append, with_delimiters
-from searchmesh.reader.document.spacing import tidy
 
 _TAGS = {Mark.SUBSCRIPT: "sub", Mark.SUPERSCRIPT: "sup"}
 """Markdown has no other way."""
 
-_TEX = re.compile(
-    r"\\\((?P<inline>.{1,2000}?)\\\)|\\\[(?P<display>.{1,2000}?)\\\]|\$\$(?P<dollars>.{1,2000}?)\$\$", re.DOTALL
-)
-"""Formulas that stand in a page as text, for a script to set them. Without a bound, every backslash that opens one
-and finds no end would be looked for to the end of the page."""
+_TEX_OPENS = re.compile(r"\\[(\[]|\$\$")
+_TEX_CLOSES = {r"\(": r"\)", r"\[": r"\]", "$$": "$$"}
+"""Formulas that stand in a page as text, for a script to set them."""
+
+_MOST_TEX = 2000
+"""Characters of such a formula."""
 
 _SPECIAL = re.compile(
-    r"""\\(?=[!-/:-@\[-`{-~]|$)           # a backslash before punctuation would escape it
+    r"""\\(?=[!-/:-@\[-`{-~]|\s*$)        # a backslash before punctuation would escape it
       | ` | (?<!\s)\* | \*(?!\s)          # between spaces, an asterisk is plain
       | ~(?=~) | (?<=~)~
       | (?<![^\W_])_ | _(?![^\W_])        # inside a word, underscores are plain
@@ -28,6 +28,7 @@ _SPECIAL = re.compile(
       | &(?=\#?\w+;)                      # or an entity""",
     re.VERBOSE,
 )
+_COULD_BE_SPECIAL = re.compile(r"[\\`*~_\[\]<&$]")
 _LINE_START = re.compile(r"\d{1,9}(?=[.)](?:\s|$))|(?=#{1,6}(?:\s|$)|>|[-+](?:\s|$)|(?:-+|=+)\s*$|~~~|\|)")
 _URL_UNSAFE = re.compile(r"[\s<>()\[\]\\|`]")
 
@@ -35,7 +36,7 @@ _URL_UNSAFE = re.compile(r"[\s<>()\[\]\\|`]")
 def markdown_line(line: Line, *, breaks: str = "\\\n") -> str:
     """One line; `breaks` is what ends lines inside a paragraph."""
     parts: list[str] = []
-    for href, group in groupby(tidy(line), _href):
+    for href, group in groupby(line, _href):
         label = with_delimiters(list(group), lambda piece: _written(piece, breaks))
         append(parts, _linked(label, href) if href else label, is_image=False)
     return "\n".join(_plain_start(part) for part in "".join(parts).split("\n"))
@@ -72,11 +73,11 @@ def _text(piece: Text) -> str:
     if piece.text.isspace():
         return piece.text
     # At the start of a line, a link that has "]:" in it would be the definition of another.
-    if Mark.CODE in piece.marks and not (piece.href and "]:" in piece.text):
+    if piece.marks & Mark.CODE and not (piece.href and "]:" in piece.text):
         return code(piece.text)
     text = escaped(piece.text)
     for mark, tag in _TAGS.items():
-        if mark in piece.marks:
+        if piece.marks & mark:
             text = f"<{tag}>{text}</{tag}>"
     return text
 
@@ -90,12 +91,18 @@ def code(text: str) -> str:
 
 def escaped(text: str) -> str:
     """The text with a backslash before what Markdown would read as markup; TeX in it becomes a formula."""
+    if not _COULD_BE_SPECIAL.search(text):
+        return text
     parts, end = [], 0
-    for found in _TEX.finditer(text):
-        parts.append(_SPECIAL.sub(r"\\\g<0>", text[end : found.start()]))
-        tex = found["inline"]
-        parts.append(f"${tex.strip()}$" if tex else f"$${(found['display'] or found['dollars']).strip()}$$")
-        end = found.end()
+    for found in _TEX_OPENS.finditer(text):
+        if found.start() < end:
+            continue
+        start = found.end()
+        stop = text.find(_TEX_CLOSES[found[0]], start, start + _MOST_TEX)
+        if stop > start:
+            fence = "$" if found[0] == r"\(" else "$$"
+            parts += [_SPECIAL.sub(r"\\\g<0>", text[end : found.start()]), fence, text[start:stop].strip(), fence]
+            end = stop + len(found[0])
     parts.append(_SPECIAL.sub(r"\\\g<0>", text[end:]))
     return "".join(parts)
 

@@ -22,7 +22,6 @@ from searchmesh.reader.document.blocks import (
     Text,
 )
 from searchmesh.reader.document.grid import grid
-from searchmesh.reader.document.spacing import tidy
 
 
 def plain_text(blocks: Sequence[Block]) -> Iterator[str]:
@@ -67,7 +66,7 @@ def _table(table: Table) -> str:
 def plain_line(line: Line, *, breaks: str = "\n") -> str:
     """One line. Images are no text."""
     parts = []
-    for piece in tidy(line):
+    for piece in line:
         match piece:
             case Text(text=text):
                 parts.append(text)

@@ -48,19 +48,19 @@ def retained(blocks: list[Block], links: Retention, images: Retention) -> list[B
         return blocks
     for leaf in leaves(blocks):
         _retain(leaf, links, images)
-    return pruned(blocks, lambda leaf: isinstance(leaf, Code) or any(map(tidy, lines(leaf))))
+    return pruned(blocks, lambda leaf: isinstance(leaf, Code) or any(lines(leaf)))
 
 
 def _retain(leaf: Leaf, links: Retention, images: Retention) -> None:
     if isinstance(leaf, Code):
         return
     if isinstance(leaf, Table):
-        leaf.caption = list(_kept(leaf.caption, links, images))
+        leaf.caption = tidy(_kept(leaf.caption, links, images))
         for row in leaf.rows:
             for cell in row:
-                cell.line = list(_kept(cell.line, links, images))
+                cell.line = tidy(_kept(cell.line, links, images))
     else:
-        leaf.line = list(_kept(leaf.line, links, images))
+        leaf.line = tidy(_kept(leaf.line, links, images))
 
 
 def _kept(line: Line, links: Retention, images: Retention) -> Iterator[Inline]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import groupby
 
-from searchmesh.reader.document.blocks import Break, Inline, Text
+from searchmesh.reader.document.blocks import Break, Inline, Marks, Text
 
 _SPACES = re.compile(r"[ \t\n\r\f\v\u00a0\u2000-\u200a\u202f\u205f\u3000]+")
 _INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff\x00-\x08\x0e-\x1f\x7f]")
@@ -24,15 +25,17 @@ def spaced(text: str) -> str:
 def tidy(pieces: Iterable[Inline]) -> list[Inline]:
     """The line with single spaces, none at its ends or around breaks, and like pieces joined."""
     tidied: list[Inline] = []
-    for piece in pieces:
-        if isinstance(piece, Text):
-            _add_text(tidied, piece)
-        elif isinstance(piece, Break):
+    for style, group in groupby(pieces, _style):
+        if style is not None:
+            _add_text(tidied, "".join([piece.text for piece in group if isinstance(piece, Text)]), *style)
+            continue
+        for piece in group:
+            if not isinstance(piece, Break):
+                tidied.append(piece)
+                continue
             _trim_end(tidied)
             if tidied and not isinstance(tidied[-1], Break):
                 tidied.append(piece)
-        else:
-            tidied.append(piece)
     while tidied:
         _trim_end(tidied)
         if not tidied or not isinstance(tidied[-1], Break):
@@ -41,17 +44,22 @@ def tidy(pieces: Iterable[Inline]) -> list[Inline]:
     return tidied
 
 
-def _add_text(line: list[Inline], piece: Text) -> None:
-    text = spaced(visible(piece.text))
+def _style(piece: Inline) -> tuple[Marks, str] | None:
+    """What texts that can be joined have in common."""
+    return (piece.marks, piece.href) if isinstance(piece, Text) else None
+
+
+def _add_text(line: list[Inline], text: str, marks: Marks, href: str) -> None:
+    text = spaced(visible(text))
     last = line[-1] if line else None
     if last is None or isinstance(last, Break) or (isinstance(last, Text) and last.text.endswith(" ")):
         text = text.removeprefix(" ")
     if not text:
         return
-    if isinstance(last, Text) and last.marks == piece.marks and last.href == piece.href:
-        line[-1] = Text(last.text + text, piece.marks, piece.href)
+    if isinstance(last, Text) and last.marks == marks and last.href == href:
+        line[-1] = Text(last.text + text, marks, href)
     else:
-        line.append(Text(text, piece.marks, piece.href))
+        line.append(Text(text, marks, href))
 
 
 def _trim_end(line: list[Inline]) -> None:

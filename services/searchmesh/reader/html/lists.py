@@ -68,6 +68,6 @@ def open_description(writer: Writer, element: _Element) -> Closer:
 def _has_terms_alone(item: Item) -> bool:
     return all(
         isinstance(block, Paragraph)
-        and all(isinstance(piece, Text) and Mark.STRONG in piece.marks for piece in block.line)
+        and all(isinstance(piece, Text) and bool(piece.marks & Mark.STRONG) for piece in block.line)
         for block in item.blocks
     )

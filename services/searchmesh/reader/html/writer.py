@@ -17,6 +17,7 @@ from searchmesh.reader.document.blocks import (
     Leaf,
     ListBlock,
     Mark,
+    Marks,
     Note,
     Paragraph,
     Quote,
@@ -46,7 +47,7 @@ class Writer:
         self._targets: list[list[Block]] = [self.blocks]
         self._lists: list[ListBlock | None] = [None]
         self._elements: list[_Element] = [root]
-        self._marks: list[Mark] = [Mark.NONE]
+        self._marks: list[Marks] = [Mark.NONE]
         self._hrefs: list[str] = [""]
         self._nesting = 0
 
@@ -104,7 +105,7 @@ class Writer:
         if not self.in_cell and self.items is None and target and not isinstance(target[-1], Rule):
             target.append(Rule())
 
-    def mark(self, mark: Mark) -> Closer:
+    def mark(self, mark: Marks) -> Closer:
         """Set text apart."""
         self._marks.append(self._marks[-1] | mark)
         return self._unmark

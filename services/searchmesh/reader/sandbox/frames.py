@@ -14,7 +14,7 @@ JOB, READY, ITEM, DONE, FAILED, BROKEN = "job", "ready", "item", "done", "failed
 the end with an error after which nobody should trust the process."""
 
 
-def packed(kind: str, value: Any = None) -> bytes:
+def packed(kind: str, value: Any) -> bytes:
     """A message as bytes."""
     data = pickle.dumps((kind, value), protocol=pickle.HIGHEST_PROTOCOL)
     return _LENGTH.pack(len(data)) + data

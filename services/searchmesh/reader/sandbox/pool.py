@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -31,8 +32,8 @@ Result = TypeVar("Result")
 _START_S = 60.0
 """Longest wait for a process to have imported its libraries."""
 
-_GRACE_S = 5.0
-"""Time after a job's limit at which the kernel ends it, should this process not have done so."""
+_PATIENCE = 4
+"""Times its limit on processor time that a job may take by the clock, on a busy machine."""
 
 _PAUSE_S = 1.0
 """Between two tries to start a process."""
@@ -43,8 +44,8 @@ _PIPE_BYTES = 1024 * 1024
 class Pool:
     """Runs jobs: functions that can be pickled and yield or return what can be pickled.
 
-    `size` processes with at most `memory_mb` of address space each; a job ends after `limit_s`, and `waiting` jobs may
-    stand in line for a process.
+    `size` processes with at most `memory_mb` of address space each; a job ends after `limit_s` of processor time, and
+    `waiting` jobs may stand in line for a process.
     """
 
     def __init__(self, *, size: int, memory_mb: int, limit_s: float, waiting: int) -> None:
@@ -112,10 +113,9 @@ class Pool:
     ) -> None:
         usable = False
         try:
-            async with asyncio.timeout(deadline.bounded(self._limit_s)):
-                message = frames.packed(frames.JOB, (job, arguments, self._limit_s + _GRACE_S))
-                error = await _exchange(process, message, field, results)
-            usable = True
+            async with asyncio.timeout(deadline.bounded(self._limit_s * _PATIENCE)):
+                message = frames.packed(frames.JOB, (job, arguments, self._limit_s))
+                error, usable = await _exchange(process, message, field, results)
         except TimeoutError:
             deadline.check()
             raise _too_complex(field, f"takes more than {self._limit_s:g} s to read") from None
@@ -184,8 +184,11 @@ class _End:
 
 async def _exchange(
     process: Process, message: bytes, field: str, results: asyncio.Queue[Any]
-) -> SearchmeshError | None:
-    """Send a job and pass on its results; the error that it ended with. Raises if the process is no good any more."""
+) -> tuple[SearchmeshError | None, bool]:
+    """Send a job and pass on its results.
+
+    The error that it ended with, and whether the process is good for another. Raises if it certainly is not.
+    """
     if process.stdin is None:
         raise Internal("a process of the sandbox has no input", reason="SANDBOX")
     with contextlib.suppress(ConnectionError):  # what became of it, its output tells
@@ -195,15 +198,17 @@ async def _exchange(
         match await frames.receive(_output(process)):
             case (frames.ITEM, item):
                 results.put_nowait(item)
-            case (frames.DONE, _):
-                return None
+            case (frames.DONE, worn):
+                return None, not worn
             case (frames.FAILED, status):
-                return from_status(status_pb2.Status.FromString(status))
+                return from_status(status_pb2.Status.FromString(status)), True
             case (frames.BROKEN, str(problem)):
                 raise _too_complex(field, problem)
             case (frames.BROKEN, _):
                 raise Internal("internal error, see the log of the service", reason="UNEXPECTED")
             case _:
+                if await process.wait() == -signal.SIGPROF:
+                    raise TimeoutError
                 raise _too_complex(field, "cannot be read: the parser did not survive it")
 
 

@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 PRELOADED = ("searchmesh.reader.jobs",)
 """Modules of all jobs, imported before the first."""
 
+_WORN = 0.4
+"""Share of its memory that a process has once held in full."""
+
 
 def main() -> None:
     """Work until there is no more."""
@@ -35,14 +38,14 @@ def main() -> None:
     requests, results = sys.stdin.buffer, _claimed_stdout()
     for module in PRELOADED:
         importlib.import_module(module)
-    _send(results, frames.READY)
+    _send(results, frames.READY, None)
     while (message := frames.read(requests)) is not None:
         _, (job, arguments, limit_s) = message
-        # The service ends a job that takes too long. Should the service itself be gone, the kernel does: no handler of
-        # this interpreter would run while it hangs in a library.
-        signal.setitimer(signal.ITIMER_REAL, limit_s)
-        _work(results, job, arguments)
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        # In time of the processor, so that a busy machine refuses nothing, and by the kernel: no handler of this
+        # interpreter runs while it hangs in a library. SIGPROF ends the process.
+        signal.setitimer(signal.ITIMER_PROF, limit_s)
+        _send(results, *_work(results, job, arguments))
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def _claimed_stdout() -> BinaryIO:
@@ -52,25 +55,30 @@ def _claimed_stdout() -> BinaryIO:
     return own
 
 
-def _work(results: BinaryIO, job: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+def _work(results: BinaryIO, job: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[str, Any]:
+    """Send what the job yields or returns; the message about how it ended."""
     try:
         result = job(*arguments)
         for item in result if isinstance(result, Iterator) else (result,):
             _send(results, frames.ITEM, item)
     except SearchmeshError as error:
-        _send(results, frames.FAILED, to_status(error).SerializeToString())
+        return frames.FAILED, to_status(error).SerializeToString()
     except MemoryError:
-        _send(results, frames.BROKEN, "takes more memory to read than it may")
+        problem = "takes more memory to read than it may"
     except RecursionError:
-        _send(results, frames.BROKEN, "is nested too deeply to be read")
+        problem = "is nested too deeply to be read"
     except Exception:
         log.exception("unexpected error in %s", job.__name__)
-        _send(results, frames.BROKEN)
+        problem = None
     else:
-        _send(results, frames.DONE)
+        # Memory that one large document took, the allocator keeps: such a process makes room for a fresh one.
+        most, _ = resource.getrlimit(resource.RLIMIT_AS)
+        return frames.DONE, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 > _WORN * most
+    # Only here, after the handler, is the memory free that the job held.
+    return frames.BROKEN, problem
 
 
-def _send(results: BinaryIO, kind: str, value: Any = None) -> None:
+def _send(results: BinaryIO, kind: str, value: Any) -> None:
     data = memoryview(frames.packed(kind, value))
     while data:
         data = data[results.write(data) :]
