@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -27,6 +24,7 @@ from searchmesh.runtime.errors import (
 )
 from support.client import client_of
 from support.ports import free_port
+from support.services import start_embedding
 
 LONG = "every word of this sentence costs the model some work " * 20
 
@@ -86,16 +84,20 @@ async def test_calls_during_the_death_of_tritonserver_are_unavailable_and_the_me
     client: AsyncClient, fragile_mesh: MeshSettings
 ) -> None:
     outcomes: list[SearchmeshError | None] = []
+    longest_s = 0.0
     stop = asyncio.Event()
 
     async def traffic() -> None:
+        nonlocal longest_s
         while not stop.is_set():
+            start = time.monotonic()
             try:
                 await client.embed([_unseen()], timeout_s=10)
                 outcomes.append(None)
             except SearchmeshError as error:
                 outcomes.append(error)
                 await asyncio.sleep(0.05)
+            longest_s = max(longest_s, time.monotonic() - start)
 
     callers = [asyncio.create_task(traffic()) for _ in range(4)]
     await asyncio.sleep(0.5)
@@ -103,12 +105,16 @@ async def test_calls_during_the_death_of_tritonserver_are_unavailable_and_the_me
     before.kill()
     await asyncio.sleep(1.0)
     await _until_it_works(lambda: client.embed([_unseen()]))
+    before_recovery = len(outcomes)
+    await asyncio.sleep(1.0)
     stop.set()
-    await asyncio.gather(*callers)
+    await asyncio.wait_for(asyncio.gather(*callers), 15)
     failures = [outcome for outcome in outcomes if outcome is not None]
     assert failures, "the death went unnoticed"
     assert {type(failure) for failure in failures} <= {Unavailable, BackendUnavailable}
     assert {failure.reason for failure in failures} <= {"BACKEND_UNAVAILABLE", "MODEL_NOT_READY"}
+    assert longest_s < 11, "a call outlived its deadline"
+    assert None in outcomes[before_recovery:], "the load did not go on"
     assert _process(fragile_mesh, "triton").pid != before.pid
 
 
@@ -184,23 +190,11 @@ async def test_search_without_the_index_fails_clearly_and_recovers(
     assert found.hits[0].document.id == "0", "documents must survive the index's death"
 
 
-def _second_embedding_service(mesh: MeshSettings, **settings: str) -> tuple[subprocess.Popen[bytes], str]:
-    """An embedding service of the test's own on the mesh's tritonserver, so that it can be drowned and stopped."""
-    port = free_port(100, 200)
-    env = os.environ | {
-        "SEARCHMESH_PORT": str(port),
-        "SEARCHMESH_TRITON_URL": f"127.0.0.1:{mesh.ports.triton_grpc}",
-        "SEARCHMESH_CACHE_URL": "",
-        "SEARCHMESH_MODEL_REPOSITORY": str(mesh.home / "repository"),
-    }
-    process = subprocess.Popen([sys.executable, "-m", "searchmesh.embedding"], env=env | settings)
-    return process, f"127.0.0.1:{port}"
-
-
 async def test_overload_is_shed_with_a_retry_delay_and_admitted_calls_finish(fragile_mesh: MeshSettings) -> None:
-    process, target = _second_embedding_service(fragile_mesh, SEARCHMESH_MAX_QUEUED_TOKENS="4096")
+    port = free_port(100, 200)
+    process = start_embedding(fragile_mesh, port, SEARCHMESH_MAX_QUEUED_TOKENS="4096")
     try:
-        async with AsyncClient(embedding=target) as client:
+        async with AsyncClient(embedding=f"127.0.0.1:{port}") as client:
             await _until_it_works(lambda: client.embed([_unseen()]))
             # No budget for retries: what is shed shall be seen.
             client._unary._budget._tokens = -1000.0
@@ -221,9 +215,10 @@ async def test_overload_is_shed_with_a_retry_delay_and_admitted_calls_finish(fra
 
 
 async def test_sigterm_under_load_fails_no_accepted_call(fragile_mesh: MeshSettings) -> None:
-    process, target = _second_embedding_service(fragile_mesh)
+    port = free_port(100, 200)
+    process = start_embedding(fragile_mesh, port)
     try:
-        async with AsyncClient(embedding=target) as client:
+        async with AsyncClient(embedding=f"127.0.0.1:{port}") as client:
             await _until_it_works(lambda: client.embed([_unseen()]))
             calls = [asyncio.create_task(client.embed([_unseen(LONG) for _ in range(8)])) for _ in range(8)]
             await asyncio.sleep(0.3)

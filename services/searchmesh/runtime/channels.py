@@ -34,9 +34,18 @@ _SERVICE_CONFIG = {
 }
 
 
-def channel_options(*, keepalive_s: float = 30.0, retry: bool = True) -> list[tuple[str, int | str]]:
+# A replica that drains or warms up gets no new calls. Without this a container that restarts under its old address is
+# called as soon as it listens, long before it can answer. Servers without Watch (Triton's) count as healthy.
+_HEALTH = {"healthCheckConfig": {"serviceName": ""}}
+
+
+def channel_options(
+    *, keepalive_s: float = 30.0, retry: bool = True, watch_health: bool = False
+) -> list[tuple[str, int | str]]:
     """gRPC channel arguments of every client of the mesh."""
     config = _SERVICE_CONFIG if retry else {k: v for k, v in _SERVICE_CONFIG.items() if k != "methodConfig"}
+    if watch_health:
+        config = config | _HEALTH
     return [
         ("grpc.service_config", json.dumps(config)),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -53,13 +62,20 @@ def channel_options(*, keepalive_s: float = 30.0, retry: bool = True) -> list[tu
 
 
 def connect(
-    target: str, *, tls: Tls | None = None, api_key: str = "", keepalive_s: float = 30.0, retry: bool = True
+    target: str,
+    *,
+    tls: Tls | None = None,
+    api_key: str = "",
+    keepalive_s: float = 30.0,
+    retry: bool = True,
+    watch_health: bool = False,
 ) -> grpc.aio.Channel:
     """A channel to `target` (``host:port`` or ``dns:///name:port``), plaintext without `tls`. Connects lazily.
 
-    Raises FailedPrecondition if a certificate cannot be read.
+    `watch_health`: only replicas that say SERVING are called; for services of the mesh. Raises
+    FailedPrecondition if a certificate cannot be read.
     """
-    options = channel_options(keepalive_s=keepalive_s, retry=retry)
+    options = channel_options(keepalive_s=keepalive_s, retry=retry, watch_health=watch_health)
 
     def make() -> grpc.aio.Channel:
         if tls is None:
