@@ -142,6 +142,7 @@ def test_the_scaling_of_adapters_is_the_files(tmp_path: Path) -> None:
         ("config.json", {"rope_theta": None}, "has no usable rope_theta"),
         ("config.json", {"rope_scaling": {"type": "yarn", "factor": 4}}, "positions of the type 'yarn'"),
         ("config.json", {"rope_scaling": {"type": "mrope", "mrope_section": [1, 1, 1]}}, "mrope_section whose sum"),
+        ("config.json", {"rope_scaling": None}, "has no mrope_section"),
         ("config.json", {"use_sliding_window": True}, "asks for sliding_attention"),
         ("config.json", {"num_key_value_heads": 3}, "no multiple of num_key_value_heads"),
         ("config.json", {"hidden_act": "swoosh"}, "has the activation 'swoosh'"),

@@ -7,7 +7,10 @@
     keys.py         published tensors in the place of a module's own
     families.py     which code reads which checkpoint
     built.py        what a family makes of a checkpoint: the resolved card and torch modules
+    attention.py    attention written out or as an operator of ONNX Runtime
+    adapters.py     LoRA that every row of a batch chooses for itself
     bert.py         BERT encoders
+    qwen*.py        Qwen2 and Qwen3 decoders, Qwen2-VL and Qwen2.5-VL with their vision towers
     pooled.py       from the states of tokens to vectors
     tensors.py      every input and output there is
     samples.py      valid values for them

@@ -15,7 +15,7 @@ from searchmesh_export.built import Built, Graph
 from searchmesh_export.checkpoint import Checkpoint
 from searchmesh_export.keys import Made, Source
 from searchmesh_export.qwen import decoder, longest, published
-from searchmesh_export.qwen_config import VisionConfig, text_config, vision_config
+from searchmesh_export.qwen_config import TextConfig, VisionConfig, text_config, vision_config
 from searchmesh_export.qwen_decoder import Decoder
 from searchmesh_export.qwen_images import image_section
 from searchmesh_export.qwen_keys import VISUAL, TaskAdapters, of_text, of_vision
@@ -113,10 +113,17 @@ _TEXT = ("input_ids", "attention_mask")
 _IMAGES = ("position_ids", "image_features", "image_index")
 
 
+def _text_config(checkpoint: Checkpoint) -> TextConfig:
+    config = text_config(checkpoint)
+    if not config.mrope_section:
+        raise checkpoint.wrong("config.json", "has no mrope_section")
+    return config
+
+
 def _embedder(checkpoint: Checkpoint, card: Card) -> tuple[Graph, Card]:
     if card.adapters is None or card.multi_vector is None:
         raise Unimplemented(f"{card.name} has no adapters or no multi-vectors")
-    config = text_config(checkpoint)
+    config = _text_config(checkpoint)
     adapters = TaskAdapters.of(checkpoint, card.adapters.names)
     weights = checkpoint.weights().renamed(of_text) | adapters.weights
     head = "multi_vector_projector.weight"
@@ -139,7 +146,7 @@ def _embedder(checkpoint: Checkpoint, card: Card) -> tuple[Graph, Card]:
 
 
 def _pair_ranker(checkpoint: Checkpoint, card: Card) -> tuple[Graph, Card]:
-    config = text_config(checkpoint)
+    config = _text_config(checkpoint)
     width = config.hidden_size
     module = keys.load(
         lambda: PairRanker(decoder(checkpoint, card, config), width), checkpoint.weights().renamed(of_text), published
