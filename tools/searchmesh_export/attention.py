@@ -13,9 +13,9 @@ length          operator          written out       MultiHeadAttention  Attentio
 12,288, masked  8.5 s, 0.3 GB
 ==============  ================  ================  ==================  ====================
 
-For short rows (16 x 128 tokens, or windows of 64 patches) the two are equally fast. A decoder of 6 layers (width 768) on
-one long row takes 3.6 s of a core and 0.1 GB for 2,048 tokens, 21 s and 0.6 GB for 8,192, 185 s and 2.3 GB for 32,768:
-what grows is what is linear in the length. In eager torch what is written out runs.
+For short rows (16 x 128 tokens, or windows of 64 patches) the two are equally fast. A decoder of 6 layers (width 768)
+on one long row takes 3.6 s of a core and 0.1 GB for 2,048 tokens, 21 s and 0.6 GB for 8,192, 185 s and 2.3 GB for
+32,768: its memory is linear in the length. In eager torch what is written out runs.
 """
 
 from __future__ import annotations
