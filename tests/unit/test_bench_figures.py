@@ -59,7 +59,7 @@ def test_tables_show_both_sides_the_result_and_the_verdict(capsys: pytest.Captur
 
 
 def test_every_figure_has_the_name_it_is_asked_for_by() -> None:
-    assert list(FIGURES) == ["embedding", "cache", "search", "reranking", "indexing", "quality", "memory"]
+    assert list(FIGURES) == ["embedding", "cache", "search", "reranking", "indexing", "quality", "memory", "exporting"]
 
 
 async def test_sides_take_turns_in_going_first() -> None:

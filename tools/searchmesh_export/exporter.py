@@ -8,7 +8,9 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+import onnx_ir as ir
 from tokenizers import Tokenizer
+from torch import nn
 
 from searchmesh.catalog import Card, Export, ExportedModel, Flavour, HubSource, ModelRepository, Parity, Precision
 from searchmesh.catalog.repository import VISION
@@ -118,12 +120,19 @@ class _Writer:
         if not serving.on_gpu:
             cpu.keep_sums_apart(model)
         files = saving.save(model, version)
-        del model
-        graph.module.to("meta")  # the weights are in the file now
+        _release(model, graph.module)
 
         self.on_stage("comparing it with the source model")
         measured = parity.measure(expected, graph, files[0], self.precision)
         return _Written(files, serving.write(folder), measured)
+
+
+def _release(model: ir.Model, module: nn.Module) -> None:
+    """Free the weights, which are in the file now. torch's exporter keeps hold of what it has seen for good."""
+    for value in model.graph.initializers.values():
+        value.const_value = None
+    for parameter in module.parameters():
+        parameter.data = parameter.data.new_empty(0)
 
 
 def check_combination(precision: Precision, flavour: Flavour) -> None:

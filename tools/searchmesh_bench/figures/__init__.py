@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from searchmesh_bench.figures.cache import cache
 from searchmesh_bench.figures.embedding import embedding
+from searchmesh_bench.figures.exporting import exporting
 from searchmesh_bench.figures.figure import Comparison, Figure
 from searchmesh_bench.figures.indexing import indexing
 from searchmesh_bench.figures.memory import memory
@@ -17,6 +18,7 @@ from searchmesh_bench.mesh import Mesh, own_mesh, running_mesh
 __all__ = ["FIGURES", "Comparison", "Figure", "Mesh", "own_mesh", "running_mesh"]
 
 FIGURES: Mapping[str, Callable[[Mesh], Awaitable[Figure]]] = {
-    measure.__name__: measure for measure in (embedding, cache, search, reranking, indexing, quality, memory)
+    measure.__name__: measure for measure in (embedding, cache, search, reranking, indexing, quality, memory, exporting)
 }
-"""Each figure by its name, in the order of the mesh's way: vectors, answers from the cache, searches, then all."""
+"""Each figure by its name, in the order of the mesh's way: vectors, answers from the cache, searches, then all; at the
+end what the mesh has no part in."""
