@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 
 class Connections:
-    """One channel a service. A channel belongs to the event loop that is running when it is first used."""
+    """One channel a service, and one for what it says of its models.
+
+    A channel belongs to the event loop that is running when it is first used.
+    """
 
     def __init__(
         self, router: str, embedding: str, reranker: str, reader: str, *, tls: Tls | None, api_key: str
@@ -40,17 +43,20 @@ class Connections:
         }
         self._tls = tls
         self._api_key = api_key
-        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._channels: dict[tuple[str, bool], grpc.aio.Channel] = {}
         self._closed = False
 
-    def _channel(self, service: str) -> grpc.aio.Channel:
+    def _channel(self, service: str, *, watch_health: bool = True) -> grpc.aio.Channel:
         if self._closed:
             raise FailedPrecondition("the client is closed", reason="CLIENT_CLOSED")
         if service not in self._targets:
             raise InvalidArgument("service", f"must be one of {', '.join(self._targets)}; got {service!r}")
-        if service not in self._channels:
-            self._channels[service] = connect(self._targets[service], tls=self._tls, api_key=self._api_key)
-        return self._channels[service]
+        key = (service, watch_health)
+        if key not in self._channels:
+            self._channels[key] = connect(
+                self._targets[service], tls=self._tls, api_key=self._api_key, watch_health=watch_health
+            )
+        return self._channels[key]
 
     @cached_property
     def embedding(self) -> EmbeddingAsyncStub:
@@ -77,8 +83,8 @@ class Connections:
         return DocumentsStub(self._channel("router"))
 
     def models(self, service: ServiceName) -> ModelsAsyncStub:
-        """Raises InvalidArgument for a service that is not known."""
-        return ModelsStub(self._channel(service))
+        """Also of a service that is not ready yet. Raises InvalidArgument for a service that is not known."""
+        return ModelsStub(self._channel(service, watch_health=False))
 
     async def close(self) -> None:
         """Close all channels; calls in flight are cancelled."""

@@ -42,8 +42,12 @@ async def build(settings: RouterSettings) -> AsyncIterator[Service]:
         )
         open_.push_async_callback(index.close)
         key = settings.api_key.get_secret_value()
-        embedding = await open_.enter_async_context(connect(settings.embedding_target, tls=settings.tls, api_key=key))
-        reranking = await open_.enter_async_context(connect(settings.reranker_target, tls=settings.tls, api_key=key))
+        embedding = await open_.enter_async_context(
+            connect(settings.embedding_target, tls=settings.tls, api_key=key, watch_health=True)
+        )
+        reranking = await open_.enter_async_context(
+            connect(settings.reranker_target, tls=settings.tls, api_key=key, watch_health=True)
+        )
         budgets = Budgets(
             embed_s=settings.embed_timeout_ms / 1000,
             rerank_s=settings.rerank_timeout_ms / 1000,
