@@ -12,12 +12,14 @@ from typing import Annotated, Any
 import typer
 import uvloop
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from typer.core import TyperGroup
 
 from searchmesh.cli.connection import targets
-from searchmesh.cli.output import JsonOption, console, error_console, note, print_json
+from searchmesh.cli.output import JsonOption, console, error_console, flowed, note, print_json
 from searchmesh.client import AsyncClient, IndexProgress
 from searchmesh.local import MeshSettings
 from searchmesh.runtime.errors import InvalidArgument
+from searchmesh_bench.capacity.command import capacity
 from searchmesh_bench.corpora import collection_of
 from searchmesh_bench.datasets import Dataset, load
 from searchmesh_bench.evaluate import MODES, Quality
@@ -31,8 +33,27 @@ _TIMEOUT_S = 60.0
 """Of one search; reranking a hundred long passages on a busy machine takes seconds."""
 
 
-def bench(
-    figures: Annotated[
+class _FiguresFirst(TyperGroup):
+    """A group whose first command needs no name: ``bench cache`` is ``bench figures cache``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """See `click.Group`."""
+        if not {*args[:1]} & {"--help", *self.commands}:
+            args = ["figures", *args]
+        return super().parse_args(ctx, args)
+
+
+bench = typer.Typer(
+    cls=_FiguresFirst,
+    help="Measure the mesh, what a pod of it does, and what scaling settings cost. Without a command: figures.",
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+def figures(
+    names: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="FIGURE",
@@ -53,7 +74,7 @@ def bench(
     minutes on two cores. `quality` needs SEARCHMESH_DATA, a folder with judged collections in `cranfield` and
     `scifact`.
     """
-    names = list(dict.fromkeys(figures or FIGURES))
+    names = list(dict.fromkeys(names or FIGURES))
     if unknown := [name for name in names if name not in FIGURES]:
         raise InvalidArgument("figures", f"has {', '.join(unknown)}; the figures are {', '.join(FIGURES)}")
     measures = {name: FIGURES[name] for name in names}
@@ -79,6 +100,10 @@ async def _bench(
             found.append(await measure(mesh))
             on_figure(found[-1])
     return found
+
+
+for _command in (figures, capacity):
+    bench.command(_command.__name__, help=flowed(_command.__doc__))(_command)
 
 
 def _show(figure: Figure) -> None:
