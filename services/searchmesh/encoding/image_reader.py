@@ -27,7 +27,7 @@ class Held:
 
     @contextmanager
     def of(self, count: int) -> Iterator[None]:
-        """Hold so many for the block. Raises Overloaded if others hold too many; alone a request may hold any number."""
+        """Hold so many for the block. Raises Overloaded if others hold too many; alone, any number may be held."""
         if self._held and self._held + count > self._most:
             raise Overloaded(
                 f"other requests hold {self._held} images, this one has {count}; the limit is {self._most}"
