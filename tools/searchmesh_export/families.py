@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Protocol, cast
+from collections.abc import Mapping
+from typing import Protocol
 
 from searchmesh.catalog import Card
 from searchmesh.runtime.errors import Unimplemented
+from searchmesh_export import bert, qwen, qwen_vl, xlm_roberta
 from searchmesh_export.built import Built
 from searchmesh_export.checkpoint import Checkpoint
 
@@ -23,24 +24,24 @@ class Build(Protocol):
         ...
 
 
-_MODULES = {
-    "bert": "bert",
-    "xlm_roberta": "xlm_roberta",
-    "xlm_roberta_rope": "xlm_roberta",
-    "qwen2": "qwen",
-    "qwen3": "qwen",
-    "qwen2_vl": "qwen_vl",
-    "qwen2_5_vl": "qwen_vl",
+_FAMILIES: Mapping[str, Build] = {
+    "bert": bert.build,
+    "xlm_roberta": xlm_roberta.build,
+    "xlm_roberta_rope": xlm_roberta.build,
+    "qwen2": qwen.build,
+    "qwen3": qwen.build,
+    "qwen2_vl": qwen_vl.build,
+    "qwen2_5_vl": qwen_vl.build,
 }
-"""Modules of this package by the family that a card gives its text tower (``checkpoint.text.family``)."""
+"""By the family that a card gives its text tower (``checkpoint.text.family``)."""
 
 
 def family(card: Card) -> Build:
     """What builds models like this one. Raises Unimplemented where nothing does."""
     name = card.checkpoint.text.family
-    if card.kind == "generation" or name not in _MODULES:
+    if card.kind == "generation" or name not in _FAMILIES:
         raise Unimplemented(
             f"{card.name} is a {card.kind} model of the family {name};"
-            f" encoders of the families {', '.join(_MODULES)} can be exported"
+            f" encoders of the families {', '.join(_FAMILIES)} can be exported"
         )
-    return cast(Build, import_module(f"{__package__}.{_MODULES[name]}").build)
+    return _FAMILIES[name]
