@@ -8,8 +8,11 @@
     families.py     which code reads which checkpoint
     built.py        what a family makes of a checkpoint: the resolved card and torch modules
     attention.py    attention written out or as an operator of ONNX Runtime
+    rotary.py       rotary positions likewise
     adapters.py     LoRA that every row of a batch chooses for itself
     bert.py         BERT encoders
+    xlm_*.py        XLM-RoBERTa encoders with learned or rotary positions, and what is built on them
+    eva.py          the vision tower of EVA-02
     qwen*.py        Qwen2 and Qwen3 decoders, Qwen2-VL and Qwen2.5-VL with their vision towers
     pooled.py       from the states of tokens to vectors
     tensors.py      every input and output there is

@@ -8,6 +8,8 @@ from searchmesh_bench.figures.cache import cache
 from searchmesh_bench.figures.embedding import embedding
 from searchmesh_bench.figures.exporting import exporting
 from searchmesh_bench.figures.figure import Comparison, Figure
+from searchmesh_bench.figures.graphs_qwen import graphs_qwen
+from searchmesh_bench.figures.graphs_xlm import graphs_xlm
 from searchmesh_bench.figures.indexing import indexing
 from searchmesh_bench.figures.memory import memory
 from searchmesh_bench.figures.quality import quality
@@ -18,7 +20,19 @@ from searchmesh_bench.mesh import Mesh, own_mesh, running_mesh
 __all__ = ["FIGURES", "Comparison", "Figure", "Mesh", "own_mesh", "running_mesh"]
 
 FIGURES: Mapping[str, Callable[[Mesh], Awaitable[Figure]]] = {
-    measure.__name__: measure for measure in (embedding, cache, search, reranking, indexing, quality, memory, exporting)
+    measure.__name__: measure
+    for measure in (
+        embedding,
+        cache,
+        search,
+        reranking,
+        indexing,
+        quality,
+        memory,
+        exporting,
+        graphs_xlm,
+        graphs_qwen,
+    )
 }
 """Each figure by its name, in the order of the mesh's way: vectors, answers from the cache, searches, then all; at the
 end what the mesh has no part in."""
