@@ -27,10 +27,10 @@ from searchmesh_export.weights import wrong
 Values = dict[str, NDArray[Any]]
 Floats = NDArray[np.float64]
 
-TOLERANCES: dict[Precision, float] = {"fp32": 1e-5, "fp16": 1e-4, "int8": 3e-2}
+TOLERANCES: dict[Precision, float] = {"fp32": 1e-5, "fp16": 1e-4, "int8": 3e-2, "int4": 0.1}
 """Largest 1 - cosine of any vector. For all-MiniLM-L6-v2 it measured 1e-12, 1.5e-6 and 1e-2."""
 
-ABSOLUTE_TOLERANCES: dict[Precision, float] = {"fp32": 1e-4, "fp16": 2e-2, "int8": 0.5}
+ABSOLUTE_TOLERANCES: dict[Precision, float] = {"fp32": 1e-4, "fp16": 2e-2, "int8": 0.5, "int4": 0.5}
 """Largest difference of any value of unit-length vectors, and of any logit."""
 
 _PARAGRAPH = (
@@ -114,6 +114,19 @@ def measure(expected: Reference, graph: Graph, file: Path, precision: Precision)
     return parity
 
 
+def of_vectors(ours: NDArray[Any], theirs: NDArray[Any], precision: Precision) -> Parity:
+    """Errors of vectors [n, width]. Raises FailedPrecondition if one exceeds the precision's tolerance."""
+    mine, wanted = ours.astype(np.float64), theirs.astype(np.float64)
+    parity = Parity(
+        cosine_error=_worst(0.0, _cosine_errors(mine, wanted)),
+        cosine_tolerance=TOLERANCES[precision],
+        absolute_error=_worst(0.0, _value_errors(mine, wanted)),
+        absolute_tolerance=ABSOLUTE_TOLERANCES[precision],
+    )
+    _check(parity, precision)
+    return parity
+
+
 def worst(parities: Sequence[Parity]) -> Parity:
     """The largest errors of all graphs of a model."""
     return parities[0].model_copy(
@@ -151,7 +164,7 @@ def _vectors(name: str, output: NDArray[Any], inputs: Values, graph: Graph) -> F
     match name:
         case "token_embeddings":
             output = output[inputs["attention_mask"].astype(bool)]
-        case "image_features":
+        case "image_features" if "patch_mask" in inputs:
             output = output[inputs["patch_mask"][:, :: graph.sizes.merged].astype(bool)]
     return output.reshape(-1, output.shape[-1]).astype(np.float64)
 

@@ -125,6 +125,10 @@ class _Batch:
     def patch_positions(self) -> Values:
         return self.numbers.integers(0, _GRID, (self.count, self.longest, 2))
 
+    def coverage(self) -> Values:
+        """Of patches that show the image, do not, do in part, and are of no crop."""
+        return self.numbers.choice([1.0, 0.0, 0.5, -1.0], (self.count, self.sizes.patches))
+
     def normal(self, *shape: int) -> Values:
         return self.numbers.normal(size=(self.count, *shape))
 
@@ -142,4 +146,6 @@ _MAKERS: dict[str, Callable[[_Batch], Values]] = {
     "patches": lambda batch: batch.normal(batch.longest, batch.sizes.values),
     "patch_mask": _Batch.patch_mask,
     "patch_positions": _Batch.patch_positions,
+    "crops": lambda batch: batch.normal(batch.sizes.patches, batch.sizes.values),
+    "coverage": _Batch.coverage,
 }

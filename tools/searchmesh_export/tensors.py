@@ -15,6 +15,8 @@ pixel_values            fp32   [rows, 3, side, side]      a normalised image, ch
 patches                 fp32   [rows, slots, values]      values of a patch: channel, frame, row, column
 patch_mask              int64  [rows, slots]              1 = a patch, 0 = padding
 patch_positions         int64  [rows, slots, 2]           row and column of the patch in its image
+crops                   fp32   [rows, patches, values]    a square part of an image; values: row, column, channel
+coverage                fp32   [rows, patches]            share of a patch that shows the image; the card says more
 ======================  =====  =========================  ==========================================================
 
 ======================  =====  =========================  ==========================================================
@@ -25,7 +27,7 @@ span_embeddings         fp32   [rows, spans, sentence]    unit length; zero for 
 token_embeddings        fp32   [rows, length, token]      the card's multi_vector says whether of unit length
 picked_embeddings       fp32   [rows, picks, picked]      as they are
 logit                   fp32   [rows, 1]
-image_features          fp32   [rows, features, hidden]   `Sizes.merged` slots become one feature
+image_features          fp32   [rows, features, hidden]   of groups of patches, in order
 ======================  =====  =========================  ==========================================================
 
 Half-precision graphs have the same tensors: they cast inside. No tensor may be named ``embedding``: torch's exporter
@@ -41,7 +43,7 @@ from typing import Literal
 Axis = str | int
 
 FREE = ("rows", "length", "spans", "features", "picks", "slots")
-"""Axes that every call chooses anew; the others are numbers, or fields of `Sizes`."""
+"""Axes that every call chooses anew, unless `Sizes` fixes them; the others are numbers, or fields of `Sizes`."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,10 @@ class Sizes:
     """Pixels along each side of `pixel_values`."""
     values: int = 0
     """Numbers of one patch."""
+    patches: int = 0
+    """Patches of a crop."""
+    features: int = 0
+    """Features of a crop, of which all have as many; 0: the number of `image_features` is free."""
     slot_group: int = 1
     """`slots` is a multiple of it."""
     merged: int = 1
@@ -80,11 +86,17 @@ class Tensor:
 
     def shape(self, sizes: Sizes) -> tuple[Axis, ...]:
         """The axes; fixed ones as numbers, free ones by name."""
-        return tuple(axis if isinstance(axis, int) or axis in FREE else getattr(sizes, axis) for axis in self.axes)
+        return tuple(axis if isinstance(axis, int) else _size(axis, sizes) for axis in self.axes)
 
     def dims(self, sizes: Sizes) -> list[int]:
         """The shape behind the rows as tritonserver writes it: -1 for a free axis."""
         return [-1 if isinstance(axis, str) else axis for axis in self.shape(sizes)[1:]]
+
+
+def _size(axis: str, sizes: Sizes) -> Axis:
+    """A free axis stays free, unless the graph has a number for it."""
+    number: int = getattr(sizes, axis, 0)
+    return axis if axis in FREE and not number else number
 
 
 INPUTS = {
@@ -102,6 +114,8 @@ INPUTS = {
         Tensor("patches", "FP32", ("rows", "slots", "values")),
         Tensor("patch_mask", "INT64", ("rows", "slots")),
         Tensor("patch_positions", "INT64", ("rows", "slots", 2)),
+        Tensor("crops", "FP32", ("rows", "patches", "values")),
+        Tensor("coverage", "FP32", ("rows", "patches")),
     )
 }
 """All inputs there are, in the order in which every graph takes its own."""
