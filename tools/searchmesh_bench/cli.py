@@ -28,6 +28,7 @@ from searchmesh_bench.figures import FIGURES, Figure, Mesh, own_mesh, running_me
 from searchmesh_bench.figures.memory import memory
 from searchmesh_bench.machine import machine
 from searchmesh_bench.report import figure_table, quality_table
+from searchmesh_bench.simulate.command import simulate_pool
 
 _TIMEOUT_S = 60.0
 """Of one search; reranking a hundred long passages on a busy machine takes seconds."""
@@ -102,8 +103,9 @@ async def _bench(
     return found
 
 
-for _command in (figures, capacity):
-    bench.command(_command.__name__, help=flowed(_command.__doc__))(_command)
+_COMMANDS: dict[str, Callable[..., None]] = {"figures": figures, "capacity": capacity, "simulate": simulate_pool}
+for _name, _command in _COMMANDS.items():
+    bench.command(_name, help=flowed(_command.__doc__))(_command)
 
 
 def _show(figure: Figure) -> None:
