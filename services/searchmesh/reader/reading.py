@@ -8,6 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from searchmesh.fetch import Fetcher
+from searchmesh.fetch.problems import Reason
 from searchmesh.reader import jobs
 from searchmesh.reader.kinds import ACCEPTED, Kind, kind_of
 from searchmesh.reader.model.generator import Generators
@@ -68,7 +69,8 @@ class PageReader:
                 )
             except DeadlineExceeded:
                 call.deadline.check()
-                raise InvalidArgument("url", f"was not fetched within {timeout_s:g} s", reason="TIMEOUT") from None
+                problem = f"was not fetched within {timeout_s:g} s"
+                raise InvalidArgument("url", problem, reason=Reason.TIMEOUT.value) from None
         return Source(found.body, found.content_type, found.charset or "", found.url, field="url")
 
     async def read(self, source: Source, options: ReadOptions, call: Call) -> AsyncGenerator[Event, None]:
