@@ -49,9 +49,9 @@ def load_of(name: str, *, per_second: float, minutes: float, seed: int, traces: 
 
     `steady`: Poisson. `ramp`: Poisson that grows to 16/3 within a minute, after a seventh of the time, and falls back
     after three sevenths. `zipf`: three in ten texts are new, the others of 100,000 by Zipf's law, and those that a
-    cache has seen are not offered, so less and less is (`per_second` counts all questions). Names of `TRACES`: an hour of a
-    recorded service, its prompts' lengths as work; each arrival counts as many items as make the mean rate, so the
-    bursts grow with it.
+    cache has seen are not offered, so less and less is (`per_second` counts all questions). Names of `TRACES`: an hour
+    of a recorded service, its prompts' lengths as work; each arrival counts as many items as make the mean rate, so
+    the bursts grow with it.
     """
     if name in TRACES:
         return _trace(traces / TRACES[name], per_second)
@@ -84,7 +84,8 @@ def _zipf(chance: np.random.Generator, steps: int, per_second: float) -> Load:
     texts = (_ZIPF_TEXTS ** chance.random(int(asked.sum()))).astype(np.int64)
     first = np.zeros(len(texts), dtype=np.float64)
     first[np.unique(texts, return_index=True)[1]] = 1
-    items = np.bincount(np.repeat(np.arange(steps), asked), weights=first, minlength=steps) + new.astype(np.float64)
+    items = new.astype(np.float64)
+    items += np.bincount(np.repeat(np.arange(steps), asked), weights=first, minlength=steps)
     return Load(items, items)
 
 

@@ -1,8 +1,8 @@
 """A pool under a load: pods that start, serve in order of arrival, and go away; what does not fit is shed.
 
 A fluid model: pods share one queue, as they do behind the services' schedulers, and each takes work off it at a
-constant rate. Calls whose estimated wait exceeds their deadline are refused on arrival, as there. It orders settings; it is no
-prediction of milliseconds.
+constant rate. Calls whose estimated wait exceeds their deadline are refused on arrival, as there. It orders settings;
+it is no prediction of milliseconds.
 """
 
 from __future__ import annotations
