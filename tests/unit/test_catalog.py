@@ -202,7 +202,7 @@ def test_image_rules() -> None:
     assert (v4.min_pixels, v4.max_pixels, v4.max_tokens) == (3136, 602112, 768)
     assert (clip.size, clip.resize, clip.crop) == (512, "shortest side", "centre")
     assert vlm.crops is not None
-    assert (vlm.crops.max_crops, vlm.crops.size, vlm.crops.stride_px, vlm.resample) == (12, 378, 266, None)
+    assert (vlm.crops.max_crops, vlm.crops.size, vlm.crops.margins_patches, vlm.resample) == (12, 378, (4, 4), None)
 
 
 def test_unconfirmed_facts_are_left_to_the_checkpoint() -> None:

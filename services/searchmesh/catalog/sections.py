@@ -223,17 +223,33 @@ class Generation(Section):
 
 
 class Crops(Section):
-    """Overlapping crops of a large image, with a thumbnail."""
+    """Overlapping crops of a large image, behind a thumbnail of it.
+
+    The image is scaled to whole tiles of crops (Molmo, arXiv 2409.17146, "overlap and resize"). Neighbouring crops
+    share both margins, and each feature in a margin is taken from the crop that has it farther from its edge.
+    """
 
     max_crops: int
+    """Not counting the thumbnail."""
     size: int
-    patch: int
+    """Pixels along each side of a crop."""
     margins_patches: tuple[int, int]
-    stride_px: int
-    order: str
-    tokens_per_crop: int
-    thumbnail_tokens: int
-    column_tokens: bool
+    """Patches on the left (and top) and on the right (and bottom) that are the neighbour's; multiples of `pool`."""
+    pool: int
+    """Patches along each side of the window that becomes one token."""
+    start: str
+    """Token before an image or its thumbnail."""
+    end: str
+    """Token behind it."""
+    token: str
+    """Stands for a feature, which is added to its vector."""
+    column: str | None
+    """Token at the end of each row."""
+    last_is_partial: bool
+    """The mask of coverage has the row of the thumbnail, -1, at its end, so that the last crop is the one that passes
+    for partly padded."""
+    resize_in_float: bool = True
+    """Whether the first of the two resizings keeps fractions of 8-bit values."""
 
 
 class Image(Section):
@@ -243,7 +259,7 @@ class Image(Section):
     std: tuple[float, float, float] | None = None
     scale: tuple[float, float] | None = None
     """Range that pixel values are scaled to, where no mean and deviation are used."""
-    resample: Literal["bicubic"] | None = None
+    resample: Literal["bicubic", "bilinear"] | None = None
     min_pixels: int | None = None
     max_pixels: int | None = None
     max_pixels_upper: int | None = None

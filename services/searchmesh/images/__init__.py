@@ -1,5 +1,6 @@
 """From the bytes of an image to what a vision tower reads."""
 
+from searchmesh.images.crops import Cropping, Crops
 from searchmesh.images.decode import decode, probe
 from searchmesh.images.grid import Grid, tokens
 from searchmesh.images.loader import ImageLoader
@@ -9,6 +10,8 @@ from searchmesh.images.positions import image_index, mrope_positions
 from searchmesh.images.settings import ImageLimits, ImageSettings
 
 __all__ = [
+    "Cropping",
+    "Crops",
     "Grid",
     "ImageLimits",
     "ImageLoader",

@@ -11,7 +11,10 @@ from PIL import Image
 from searchmesh.catalog.sections import Image as ImageSection
 from searchmesh.runtime.errors import Internal
 
-_RESAMPLING: Mapping[str, Image.Resampling] = {"bicubic": Image.Resampling.BICUBIC}
+_RESAMPLING: Mapping[str, Image.Resampling] = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+}
 
 
 def resized(image: Image.Image, size: tuple[int, int], section: ImageSection) -> Image.Image:
@@ -19,6 +22,21 @@ def resized(image: Image.Image, size: tuple[int, int], section: ImageSection) ->
     if section.resample is None:
         raise Internal("the card of the model does not say how images are resized")
     return image if image.size == size else image.resize(size, _RESAMPLING[section.resample])
+
+
+def resized_values(values: NDArray[np.float32], size: tuple[int, int], section: ImageSection) -> NDArray[np.float32]:
+    """Values from 0 to 1, [height, width, channels], at (width, height), by the filter that the card names, which may
+    overshoot and is cut off."""
+    if section.resample is None:
+        raise Internal("the card of the model does not say how images are resized")
+    if values.shape[:2] == size[::-1]:
+        return values
+    channels = (
+        np.asarray(Image.fromarray(np.ascontiguousarray(channel)).resize(size, _RESAMPLING[section.resample]))
+        for channel in np.moveaxis(values, -1, 0)
+    )
+    scaled: NDArray[np.float32] = np.stack(list(channels), axis=-1).clip(0, 1)
+    return scaled
 
 
 def affine(section: ImageSection) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
