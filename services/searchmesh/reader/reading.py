@@ -19,7 +19,7 @@ from searchmesh.reader.page import Ending, PageInfo, Reference, Source, Summary
 from searchmesh.reader.sandbox import Pool
 from searchmesh.reader.settings import ReaderSettings
 from searchmesh.runtime.deadlines import Deadline
-from searchmesh.runtime.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, Unavailable
+from searchmesh.runtime.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, Overloaded, Unavailable
 from searchmesh.runtime.rpc import Call
 
 
@@ -80,14 +80,18 @@ class PageReader:
             await self._pool.call(jobs.check_schema, options.json_schema, deadline=call.deadline, field="json_schema")
         plan, reason = await self._choose(source, kind, options, call)
         if plan is not None:
+            may_fall_back = options.engine is Engine.AUTO and not options.needs_model
             failure = ""
-            async with aclosing(self._by_model(plan, reason, options, call)) as events:
-                async for event in events:
-                    if isinstance(event, Finished) and options.engine is Engine.AUTO and not options.needs_model:
-                        failure = self._failure(event)
-                        if failure:
+            try:
+                async with aclosing(self._by_model(plan, reason, options, call)) as events:
+                    async for event in events:
+                        if may_fall_back and isinstance(event, Finished) and (failure := self._failure(event)):
                             break
-                    yield event
+                        yield event
+            except (Unavailable, Overloaded) as error:
+                if not may_fall_back:
+                    raise
+                failure = f"failed: {error.message}"
             if not failure:
                 return
             reason = f"{plan.generator.card.name} {failure}"
@@ -107,10 +111,10 @@ class PageReader:
         try:
             generator = await self._generators.get(options.model)
             plan = await self._planner.plan(source, options, generator, call)
-        except (FailedPrecondition, Unavailable, DoesNotFit) as error:
+        except (FailedPrecondition, Unavailable, Overloaded, DoesNotFit) as error:
             if must or error.reason == "NO_TEXT":
                 raise
-            return None, f"no model can: {error.message}"
+            return None, f"no model reads it: {error.message}"
         name = plan.generator.card.name
         fits = "the page fits" if len(plan.parts) == 1 else f"the page fits in {len(plan.parts)} parts"
         return plan, "as requested" if options.engine is Engine.MODEL else f"{name} is loaded and {fits}"

@@ -43,6 +43,7 @@ class LoopGuard:
         self._page = page_words
         self._last: deque[str] = deque(maxlen=NGRAM)
         self._seen: Counter[str] = Counter()
+        self._known: dict[str, int] = {}
         self._rest = ""
 
     def is_loop(self, text: str) -> bool:
@@ -64,4 +65,15 @@ class LoopGuard:
         gram = f" {' '.join(self._last)} "
         self._seen[gram] += 1
         times = self._seen[gram]
-        return times > ALLOWED and times > ALLOWED + self._page.count(gram)
+        return times > ALLOWED and times > ALLOWED + self._in_page(gram)
+
+    def _in_page(self, gram: str) -> int:
+        """How often the page has these words, also where one time begins within another."""
+        if gram not in self._known:
+            times = 0
+            start = self._page.find(gram)
+            while start >= 0:
+                times += 1
+                start = self._page.find(gram, start + 1)
+            self._known[gram] = times
+        return self._known[gram]
