@@ -10,11 +10,13 @@ import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from searchmesh.runtime.channels import connect
 from searchmesh.runtime.errors import NotFound, Overloaded, from_rpc_error
 from searchmesh.runtime.rpc import Call
 from searchmesh.runtime.server import Service, serve
 from searchmesh.runtime.settings import ServiceSettings, shown
 from searchmesh.v1 import embedding_pb2, embedding_pb2_grpc
+from support.mesh import eventually
 from support.ports import free_port
 
 DESCRIPTOR = embedding_pb2.DESCRIPTOR.services_by_name["Embedding"]
@@ -102,6 +104,37 @@ async def test_calls_before_the_warm_up_are_unavailable(running: Running) -> Non
         await running.stub.Embed(embedding_pb2.EmbedRequest())
     assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
     assert from_rpc_error(raised.value).reason == "NOT_READY"
+
+
+async def test_who_watches_health_calls_from_the_warm_up_to_the_drain_and_no_longer() -> None:
+    running = Running(ServiceSettings(port=free_port(100), drain_wait_s=3))
+    target = f"127.0.0.1:{running.settings.port}"
+    async with running.channel, connect(target, retry=False, watch_health=True) as watching:
+        stub = embedding_pb2_grpc.EmbeddingStub(watching)
+        reasons = set()
+
+        async def answered() -> bool:
+            try:
+                await stub.Embed(embedding_pb2.EmbedRequest(), timeout=5)
+            except grpc.aio.AioRpcError as error:
+                reasons.add(from_rpc_error(error).reason)
+                return False
+            return True
+
+        await running.health(running.settings.port)
+        assert not await answered()
+        await _serving(running)
+        await eventually(answered, "the replica is found")
+        running.stop.set()
+
+        async def left() -> bool:
+            return not await answered()
+
+        await eventually(left, "the replica is left", timeout_s=2.5)
+        # It still answers who does not watch: endpoints take a while to forget it.
+        await running.stub.Embed(embedding_pb2.EmbedRequest(), timeout=5)
+        assert reasons == {"NOT_READY"}
+        await running.task
 
 
 async def test_domain_errors_reach_the_caller_with_details(running: Running) -> None:

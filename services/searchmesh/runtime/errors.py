@@ -36,6 +36,9 @@ DOMAIN = "searchmesh"
 STATUS_DETAILS = "grpc-status-details-bin"
 """Trailing metadata that carries the google.rpc.Status."""
 
+_UNHEALTHY = "backend unhealthy"
+"""What gRPC says where every replica answers and none says SERVING."""
+
 
 class SearchmeshError(Exception):
     """Base of all errors of the mesh. `reason` is UPPER_SNAKE_CASE and stable; `metadata` must hold no content."""
@@ -193,7 +196,10 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> SearchmeshError:
     for key, value in trailing:
         if key == STATUS_DETAILS and isinstance(value, bytes):
             status.ParseFromString(value)
-    return _from_parts(error.code(), error.details() or "", status)
+    details = error.details() or ""
+    if error.code() is grpc.StatusCode.UNAVAILABLE and details.endswith(_UNHEALTHY):
+        return Unavailable("the service is not ready to serve", reason="NOT_READY")
+    return _from_parts(error.code(), details, status)
 
 
 def from_status(status: status_pb2.Status) -> SearchmeshError:
