@@ -218,6 +218,12 @@ class Generation(Section):
     chat_template: str | None = None
     prepend_bos: bool = False
     bos_id: int | None = None
+    jinja_template: str | None = None
+    """Chat template of the checkpoint, as transformers renders it."""
+    always_start_with_space: bool = False
+    """Variable of that template."""
+    presets: Mapping[str, str] = {}
+    """What to ask about an image, by the name of the preset."""
     html: HtmlPrompts | None = None
     sampling: Sampling | None = None
 
