@@ -13,6 +13,7 @@ from searchmesh_bench.figures.graphs_xlm import graphs_xlm
 from searchmesh_bench.figures.indexing import indexing
 from searchmesh_bench.figures.memory import memory
 from searchmesh_bench.figures.quality import quality
+from searchmesh_bench.figures.reader import reader
 from searchmesh_bench.figures.reranking import reranking
 from searchmesh_bench.figures.search import search
 from searchmesh_bench.mesh import Mesh, own_mesh, running_mesh
@@ -26,6 +27,7 @@ FIGURES: Mapping[str, Callable[[Mesh], Awaitable[Figure]]] = {
         cache,
         search,
         reranking,
+        reader,
         indexing,
         quality,
         memory,
