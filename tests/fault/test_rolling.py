@@ -22,9 +22,8 @@ from support.mesh import eventually
 from support.ports import free_port
 from support.services import start_embedding
 
-CALLERS = 4
+CALLERS = 8
 TIMEOUT_S = 30.0
-SETTINGS = {"SEARCHMESH_DRAIN_WAIT_S": "0.5", "SEARCHMESH_LOG_LEVEL": "WARNING"}
 
 
 class Replicas:
@@ -40,7 +39,7 @@ class Replicas:
         return "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in self.ports)
 
     def start(self, port: int) -> None:
-        self._processes[port] = start_embedding(self._mesh, port, **SETTINGS)
+        self._processes[port] = start_embedding(self._mesh, port, SEARCHMESH_LOG_LEVEL="WARNING")
 
     async def ready(self, port: int) -> None:
         """Return when it answers."""

@@ -143,6 +143,7 @@ class Mesh:
             embedding_target=f"127.0.0.1:{free_port()}",
             reranker_target=f"127.0.0.1:{free_port()}",
             sources=",".join(sources),
+            drain_wait_s=0.0,
             drain_grace_s=1.0,
             index_patience_s=1.0,
             index_read_timeout_ms=1000,
@@ -176,7 +177,7 @@ class Mesh:
 
     async def start(self, name: str, target: str, servicer: object) -> None:
         module, service = (embedding_pb2, "Embedding") if name == "embedding" else (reranker_pb2, "Reranker")
-        settings = ServiceSettings(port=int(target.rpartition(":")[2]), drain_grace_s=0.1)
+        settings = ServiceSettings(port=int(target.rpartition(":")[2]), drain_wait_s=0, drain_grace_s=0.1)
         descriptors = {module.DESCRIPTOR.services_by_name[service]: servicer, MODELS: servicer}
         self.stops[name] = AsyncExitStack()
         await self.stops[name].enter_async_context(

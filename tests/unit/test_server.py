@@ -74,7 +74,7 @@ class Running:
 
 @pytest.fixture
 async def running() -> AsyncIterator[Running]:
-    running = Running(ServiceSettings(port=free_port(100), max_in_flight=2, max_message_bytes=4096))
+    running = Running(ServiceSettings(port=free_port(100), max_in_flight=2, max_message_bytes=4096, drain_wait_s=0))
     yield running
     running.servicer.release.set()
     running.stop.set()

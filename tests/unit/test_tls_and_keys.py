@@ -39,7 +39,7 @@ async def serving(**settings: object) -> AsyncIterator[str]:
     """A service with one method; its address."""
     stop = asyncio.Event()
     service = Service({models_pb2.DESCRIPTOR.services_by_name["Models"]: Models()}, warm=_nothing)
-    own = ServiceSettings(port=free_port(100), **settings)
+    own = ServiceSettings(port=free_port(100), drain_wait_s=0, **settings)
     task = asyncio.create_task(serve(own, service, stop))
     async with grpc.aio.insecure_channel(f"127.0.0.1:{own.health_port}") as channel:
         check = health_pb2_grpc.HealthStub(channel).Check

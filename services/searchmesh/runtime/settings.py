@@ -52,8 +52,10 @@ class ServiceSettings(BaseSettings):
     keepalive_s: float = Field(default=30.0, gt=0)
     """Interval of HTTP/2 pings on idle connections, so that dead peers and silent NATs are noticed."""
 
-    drain_wait_s: float = Field(default=0.0, ge=0)
-    """Time between NOT_SERVING and refusing new calls on SIGTERM: what endpoints need to take the pod out."""
+    drain_wait_s: float = Field(default=1.0, ge=0)
+    """Time between NOT_SERVING and refusing new calls on SIGTERM: what callers who watch health need to leave."""
+    # Calls that cross the refusal end CANCELLED, which nobody retries. 16 callers of a 10 ms method, two replicas
+    # replaced six times each: 34 of 11,680 without a wait, none of 22,478 with 0.5 s.
 
     drain_grace_s: float = Field(default=30.0, gt=0)
     """Time that accepted calls have to finish after that."""
