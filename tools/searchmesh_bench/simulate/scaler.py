@@ -44,7 +44,9 @@ class Scaling:
         return offered_per_second / self.items_per_second_per_pod
 
     def backlog(self, queued_tokens: float, ready: int) -> int:
-        """Pods that the waiting work asks for: at most one more than are ready."""
+        """Pods that the waiting work asks for: at most one more than are ready. Work waits in the services alone; the
+        chart adds the batches that wait in Triton.
+        """
         return min(math.ceil(queued_tokens / self.queued_tokens_per_pod - _EPSILON), ready + 1)
 
 
