@@ -19,7 +19,7 @@ from support.ports import free_port
 @contextmanager
 def running_reader(generators: FakeGenerators | None = None, **settings: Any) -> Iterator[str]:
     """The target of a reader with one parser, ready, and stopped at the end."""
-    own = ReaderSettings(port=free_port(100), **{"parsers": 1, "drain_grace_s": 1.0, **settings})
+    own = ReaderSettings(port=free_port(100), **{"parsers": 1, "drain_wait_s": 0.0, "drain_grace_s": 1.0, **settings})
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()
     ready: list[str] = []
