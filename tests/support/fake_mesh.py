@@ -14,7 +14,7 @@ import numpy as np
 from searchmesh.embedding.dtypes import packed
 from searchmesh.runtime.errors import AlreadyExists, InvalidArgument, NotFound, SearchmeshError, to_status
 from searchmesh.runtime.rpc import Call, Gate, Rpc
-from searchmesh.v1 import common_pb2, embedding_pb2, models_pb2, reranker_pb2, router_pb2
+from searchmesh.v1 import common_pb2, embedding_pb2, models_pb2, reader_pb2, reranker_pb2, router_pb2
 
 R = TypeVar("R")
 
@@ -46,6 +46,23 @@ class FakeMesh:
         self.after_acknowledged: Callable[[FakeMesh, int], SearchmeshError | None] = lambda mesh, count: None
         self.degraded: list[router_pb2.Degradation] = []
         self.routes: list[router_pb2.Route] = []
+        self.reads: list[reader_pb2.ReadRequest] = []
+        self.read_events = [
+            reader_pb2.ReadResponse(
+                started=reader_pb2.ReadStarted(
+                    engine=reader_pb2.READ_ENGINE_RULES, reason="as requested", page=reader_pb2.PageInfo(title="A boat")
+                )
+            ),
+            reader_pb2.ReadResponse(text="some "),
+            reader_pb2.ReadResponse(text="words"),
+            reader_pb2.ReadResponse(
+                finished=reader_pb2.ReadFinished(
+                    finish_reason=common_pb2.FINISH_REASON_STOP, fidelity=1, output_tokens=3, chunks=1, timings=[_STAGE]
+                )
+            ),
+        ]
+        self.read_failure: SearchmeshError | None = None
+        """Raised after the events."""
 
     async def _enter(self) -> None:
         self.calls += 1
@@ -114,6 +131,14 @@ class FakeMesh:
             rows = np.stack([vector_of(request.documents[index].text) for index in order])
             response.document_vectors.CopyFrom(common_pb2.Vectors(dimensions=DIMENSIONS, data=rows.tobytes()))
         return response
+
+    async def Read(self, request: reader_pb2.ReadRequest, call: Call) -> AsyncIterator[reader_pb2.ReadResponse]:
+        await self._enter()
+        self.reads.append(request)
+        for event in self.read_events:
+            yield event
+        if self.read_failure is not None:
+            raise self.read_failure
 
     async def List(
         self, request: models_pb2.ListModelsRequest | router_pb2.ListCollectionsRequest, call: Call
@@ -227,6 +252,7 @@ class FakeMesh:
 _SERVICES = (
     embedding_pb2.DESCRIPTOR.services_by_name["Embedding"],
     reranker_pb2.DESCRIPTOR.services_by_name["Reranker"],
+    reader_pb2.DESCRIPTOR.services_by_name["Reader"],
     models_pb2.DESCRIPTOR.services_by_name["Models"],
     router_pb2.DESCRIPTOR.services_by_name["Router"],
     router_pb2.DESCRIPTOR.services_by_name["Collections"],
