@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,14 +18,10 @@ from pathlib import Path
 
 import grpc
 import pytest
-import yaml
 from tritonclient.grpc import service_pb2, service_pb2_grpc
-from typer.testing import CliRunner
 
-from searchmesh.cli.main import app
 from searchmesh.client.settings import ClientSettings
-from searchmesh.local import MeshSettings, binaries
-from searchmesh.local.triton import _environment as triton_environment
+from searchmesh.local import MeshSettings
 from searchmesh.runtime.settings import ServiceSettings
 from support.certificates import Certificates
 from support.chart import (
@@ -38,13 +33,12 @@ from support.chart import (
     containers,
     environment,
     named,
-    of_kind,
     pods,
     render,
     rendered,
     template,
-    tools,
 )
+from support.chart_triton import Triton, replaced
 from support.models import MODEL
 from support.ports import free_port
 from support.redis_server import RedisServer
@@ -97,21 +91,6 @@ def test_checks_run_on_settings_of_the_client() -> None:
             assert given - {"SEARCHMESH_READER_TARGET", "SEARCHMESH_VLM_TARGET"} <= fields
 
 
-def test_jobs_call_commands_with_options_that_exist() -> None:
-    lines = [
-        line.split()
-        for mode in MODES
-        for job in of_kind(rendered(mode), "Job")
-        for line in "\n".join(template(job)["spec"]["containers"][0]["args"]).splitlines()
-        if line.startswith("searchmesh ")
-    ]
-    assert lines
-    for _, group, command, _, *options in lines:
-        told = CliRunner().invoke(app, [group, command, "--help"], env={"COLUMNS": "200", "TERM": "dumb"}).output
-        for option in (word.strip("'") for word in options if word.strip("'").startswith("--")):
-            assert option in told, f"{group} {command} has no {option}"
-
-
 async def test_helm_tests_pass_on_a_mesh_that_works(mesh: MeshSettings) -> None:
     ports = mesh.ports
     health = [f"127.0.0.1:{port + 100}" for port in (ports.router, ports.embedding, ports.reranker)]
@@ -136,56 +115,6 @@ async def _check(mesh: MeshSettings, name: str, *arguments: str, **variables: st
         subprocess.run, command, env=environment, capture_output=True, text=True, check=True, timeout=150
     )
     return str(done.stdout)
-
-
-class Triton:
-    """The real tritonserver, started by the shell command and the arguments of a rendered pod."""
-
-    def __init__(self, mesh: MeshSettings, objects: list[Object], **paths: str) -> None:
-        container = containers(template(named(objects, "Deployment", "triton-encoders")))[0]
-        self.grpc, self.http, self.metrics = (free_port() for _ in range(3))
-        self._log = mesh.folder.path / f"triton-{self.grpc}.log"
-        paths |= {"/models": str(mesh.folder.repository)}
-        arguments = [_replaced(argument, paths) for argument in container["args"]]
-        arguments += [f"--{name}-port={getattr(self, name)}" for name in ("grpc", "http", "metrics")]
-        arguments += [
-            f"--backend-directory={mesh.folder.backends}",
-            "--backend-config=python,shm-region-prefix-name=chart",
-        ]
-        self._command = [*container["command"], *arguments]
-
-    @contextmanager
-    def running(self, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
-        environment = triton_environment() | variables
-        environment["PATH"] = f"{binaries.tritonserver().parent}{os.pathsep}{environment['PATH']}"
-        with self._log.open("w") as log:
-            process = subprocess.Popen(self._command, env=environment, stderr=log)
-        try:
-            for _ in range(600):
-                if self.status(f"/v2/models/{MODEL}/ready") == 200:
-                    break
-                assert process.poll() is None, self._log.read_text()[-2000:]
-                time.sleep(0.1)
-            yield process
-        finally:
-            process.terminate()
-            process.wait(timeout=60)
-
-    def status(self, path: str, data: bytes | None = None) -> int:
-        """Of a request to the HTTP port; 0 if nothing listens."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", data, timeout=5) as answer:
-                return int(answer.status)
-        except urllib.error.HTTPError as error:
-            return error.code
-        except OSError:
-            return 0
-
-
-def _replaced(text: str, words: dict[str, str]) -> str:
-    for old, new in words.items():
-        text = text.replace(old, new)
-    return text
 
 
 def _index(channel: grpc.Channel, key: str | None = None) -> service_pb2.RepositoryIndexResponse:
@@ -247,7 +176,7 @@ def _pods(objects: list[Object], places: dict[str, str], *names: str, **secrets:
     try:
         for name in names:
             container = containers(template(named(objects, "Deployment", name)))[0]
-            variables = {key: _replaced(value, places) for key, value in environment(container).items()}
+            variables = {key: replaced(value, places) for key, value in environment(container).items()}
             command = [sys.executable, *container["command"][1:]]
             processes.append(subprocess.Popen(command, env=os.environ | variables | secrets))
         yield
@@ -322,98 +251,6 @@ def test_redis_takes_its_arguments(tmp_path: Path) -> None:
             assert config == {"maxmemory-policy": policy, "appendonly": append, "save": ""}
 
 
-def test_the_index_is_backed_up_and_old_copies_go(tmp_path: Path) -> None:
-    job = named(rendered("airgap"), "CronJob", "index-backup")
-    container = containers(template(job))[0]
-    backups = tmp_path / "backups"
-    backups.mkdir()
-    for number in range(9):
-        (backups / f"index-2020010{number}T000000Z.rdb").write_bytes(b"")
-    # redis-server is also the checker of its files, by the name that it is called.
-    (tmp_path / "redis-check-rdb").symlink_to(binaries.redis_server())
-    with RedisServer(tmp_path) as server, server.client() as client:
-        client.set("document", "kept")
-        script = container["args"][0].replace("/backup", str(backups))
-        variables = {
-            "PATH": f"{tools()}:{tmp_path}:{os.environ['PATH']}",
-            "LD_LIBRARY_PATH": str(tools()),
-            "SEARCHMESH_INDEX_URL": server.url,
-            "KEEP": environment(container)["KEEP"],
-        }
-        subprocess.run([*container["command"], script], env=variables, check=True, capture_output=True)
-    kept = sorted(path.name for path in backups.iterdir())
-    assert len(kept) == 7
-    newest = backups / kept[-1]
-    assert re.fullmatch(r"index-\d{8}T\d{6}Z\.rdb", newest.name)
-    assert b"kept" in newest.read_bytes()
-
-
-def test_a_backup_that_fails_leaves_the_old_copies(tmp_path: Path) -> None:
-    container = containers(template(named(rendered("airgap"), "CronJob", "index-backup")))[0]
-    old = tmp_path / "index-20200101T000000Z.rdb"
-    old.write_bytes(b"old")
-    script = container["args"][0].replace("/backup", str(tmp_path))
-    variables = {"PATH": f"{tools()}:{os.environ['PATH']}", "LD_LIBRARY_PATH": str(tools()), "KEEP": "1"}
-    variables["SEARCHMESH_INDEX_URL"] = "redis://127.0.0.1:1/0"
-    done = subprocess.run([*container["command"], script], env=variables, check=False, capture_output=True)
-    assert done.returncode != 0
-    assert old.read_bytes() == b"old"
-    assert [path.name for path in tmp_path.glob("index-*.rdb")] == [old.name]
-
-
-def test_engines_stand_beside_each_other(tmp_path: Path) -> None:
-    """With the exporter's layout and a builder that only writes: trtexec needs a GPU."""
-    model = tmp_path / "models/jina-embeddings-v3"
-    (model / "1").mkdir(parents=True)
-    (model / "1/model.onnx").write_text("graph")
-    (model / "config.pbtxt").write_text('backend: "onnxruntime"\n')
-    (model / "config.plan.pbtxt").write_text('backend: "tensorrt"\n')
-    build = model / "build-plan.sh"
-    build.write_text('#!/bin/sh\ncd "$(dirname "$0")"\necho engine > 1/model.plan\ncp config.plan.pbtxt config.pbtxt\n')
-    build.chmod(0o755)
-    container = next(
-        containers(template(one))[0]
-        for one in of_kind(rendered("hpa-engines"), "Job")
-        if "engines-l4" in one["metadata"]["name"]
-    )
-    (tmp_path / "scratch").mkdir()
-    script = _replaced(
-        container["args"][0], {"/models": str(tmp_path / "models"), "/scratch": str(tmp_path / "scratch")}
-    )
-    subprocess.run([*container["command"], script], check=True)
-    assert (model / "1/l4.plan").read_text() == "engine\n"
-    assert (model / "configs/l4.pbtxt").read_text() == 'default_model_filename: "l4.plan"\nbackend: "tensorrt"\n'
-    assert (model / "config.pbtxt").read_text() == 'backend: "onnxruntime"\n', "other pools still serve the graph"
-    serving = containers(template(named(rendered("hpa-engines"), "Deployment", "triton-l4")))[0]
-    assert "--model-config-name=l4" in serving["args"]
-
-
-def test_models_are_held_against_their_lock(tmp_path: Path) -> None:
-    container = next(
-        containers(template(one))[0]
-        for one in of_kind(rendered("hpa-engines"), "Job")
-        if component(template(one)) == "models"
-    )
-    lines = [line for line in container["args"][0].splitlines() if not line.startswith("searchmesh ")]
-    places = {"/lock/models.sha256": str(tmp_path / ".lock/models.sha256"), "cd /models": f"cd {tmp_path}"}
-    script = _replaced("\n".join(lines), places)
-    (tmp_path / ".lock").mkdir()
-    (lock,) = (one for one in of_kind(rendered("hpa-engines"), "ConfigMap") if "models.sha256" in one["data"])
-    (tmp_path / ".lock/models.sha256").write_text(lock["data"]["models.sha256"])
-    card = tmp_path / "jina-embeddings-v3/card.json"
-    card.parent.mkdir()
-    card.write_bytes(b"")
-
-    def verified() -> subprocess.CompletedProcess[str]:
-        return subprocess.run([*container["command"], script], capture_output=True, text=True, check=False)
-
-    done = verified()
-    assert done.returncode == 0, done.stderr
-    assert "jina-embeddings-v3/card.json" in done.stdout
-    card.write_bytes(b"changed")
-    assert verified().returncode != 0
-
-
 @pytest.mark.parametrize("url", ["s3://bucket/models", "s3://https://minio.storage.svc:9000/bucket/models"])
 def test_cards_are_read_from_where_triton_reads_graphs(url: str) -> None:
     objects = render("s3", f"modelRepository.s3.url={url}")
@@ -423,30 +260,3 @@ def test_cards_are_read_from_where_triton_reads_graphs(url: str) -> None:
     assert init["command"][init["command"].index("--exclude") + 1] == "*/[0-9]*/*"
     args = containers(template(named(objects, "Deployment", "triton-encoders")))[0]["args"]
     assert f"--model-repository={url}" in args
-
-
-def test_notes_warn_of_what_is_missing() -> None:
-    def notes(mode: str) -> str:
-        arguments = ["install", "mesh", str(CHART), "--namespace", NAMESPACE, "--dry-run=client"]
-        program = [str(tools() / "helm4"), *arguments, "--values", str(CHART / "ci" / f"{mode}.yaml")]
-        environment = os.environ | {"KUBECONFIG": "/dev/null"}
-        done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.partition("NOTES:")[2]
-
-    open_one = notes("default")
-    for warned in ("plaintext", "names no registry", "no Job fills it", "no alerts"):
-        assert warned in open_one
-    whole = notes("keda-tls")
-    assert "plaintext" not in whole
-    assert "without a key" not in whole
-    assert "900 items/s a pod" in whole
-    assert "dns:///mesh-searchmesh-router-headless.search.svc:7100" in whole
-
-
-def test_extra_objects_are_rendered_as_templates(tmp_path: Path) -> None:
-    values = tmp_path / "values.yaml"
-    extra = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-extra"}}
-    base = yaml.safe_load((CHART / "ci/default.yaml").read_text())
-    values.write_text(yaml.safe_dump(base | {"extraObjects": [extra]}))
-    assert [one["metadata"]["name"] for one in of_kind(render(values), "ConfigMap")] == ["mesh-extra"]

@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 import yaml
 
-from support.chart import CHART, MODES, Refused, component, containers, environment, named, pods, render, rendered
+from support.chart import (
+    CHART,
+    MODES,
+    NAMESPACE,
+    Refused,
+    component,
+    containers,
+    environment,
+    named,
+    of_kind,
+    pods,
+    render,
+    rendered,
+    tools,
+)
 from support.chart import template as pod_of
 
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
@@ -215,3 +232,30 @@ def test_grace_periods_are_computed() -> None:
 def test_secrets_are_named_and_never_written() -> None:
     kinds = {one["kind"] for mode in MODES for one in rendered(mode)}
     assert "Secret" not in kinds
+
+
+def test_notes_warn_of_what_is_missing() -> None:
+    def notes(mode: str) -> str:
+        arguments = ["install", "mesh", str(CHART), "--namespace", NAMESPACE, "--dry-run=client"]
+        program = [str(tools() / "helm4"), *arguments, "--values", str(CHART / "ci" / f"{mode}.yaml")]
+        environment = os.environ | {"KUBECONFIG": "/dev/null"}
+        done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.partition("NOTES:")[2]
+
+    open_one = notes("default")
+    for warned in ("plaintext", "names no registry", "no Job fills it", "no alerts"):
+        assert warned in open_one
+    whole = notes("keda-tls")
+    assert "plaintext" not in whole
+    assert "without a key" not in whole
+    assert "900 items/s a pod" in whole
+    assert "dns:///mesh-searchmesh-router-headless.search.svc:7100" in whole
+
+
+def test_extra_objects_are_rendered_as_templates(tmp_path: Path) -> None:
+    values = tmp_path / "values.yaml"
+    extra = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-extra"}}
+    base = yaml.safe_load((CHART / "ci/default.yaml").read_text())
+    values.write_text(yaml.safe_dump(base | {"extraObjects": [extra]}))
+    assert [one["metadata"]["name"] for one in of_kind(render(values), "ConfigMap")] == ["mesh-extra"]
