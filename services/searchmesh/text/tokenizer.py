@@ -14,6 +14,7 @@ import tokenizers
 
 from searchmesh.runtime.errors import InvalidArgument
 from searchmesh.text.chunks import Chunk, Chunking
+from searchmesh.text.spelling import Spelling
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -93,6 +94,10 @@ class Tokenizer:
         """The id of a token of the vocabulary."""
         found: int | None = self._tokenizer.token_to_id(token)
         return found
+
+    def spelling(self) -> Spelling:
+        """Makes a text of tokens that come one by one; special ones are left out."""
+        return Spelling(self._tokenizer.decode)
 
     async def plain(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text as it is: no prompt, no special tokens but those that it spells out, any length."""

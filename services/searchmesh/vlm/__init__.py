@@ -1,0 +1,1 @@
+"""The vision-language service: texts about images."""
