@@ -7,9 +7,16 @@ import asyncio
 import pytest
 import yaml
 
-from searchmesh.runtime.errors import FailedPrecondition
-from searchmesh_bench.capacity import Capacity, Knee, Shape, Trial, knee
+from searchmesh.client import ClientSettings
+from searchmesh.runtime.errors import FailedPrecondition, InvalidArgument
+from searchmesh.runtime.rpc import Call
+from searchmesh.runtime.server import Service
+from searchmesh.runtime.settings import ServiceSettings
+from searchmesh.v1 import models_pb2, reranker_pb2
+from searchmesh_bench.capacity import Capacity, Knee, Shape, Trial, knee, measure
 from searchmesh_bench.load import open_loop
+from support.ports import free_port
+from support.router_mesh import MODELS, RerankerServicer, serving
 
 
 class Queue:
@@ -85,6 +92,37 @@ async def test_an_open_loop_finds_the_knee_of_a_real_queue() -> None:
     found = await knee(offer, start=10, limit_ms=100, tolerance=0.2)
     # 50 calls a second, less what a busy machine oversleeps, and what 0.5 s cannot tell.
     assert 15 < found.per_second < 70
+
+
+class Pairs(RerankerServicer):
+    """Scores a pair in 5 ms, one after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._slot = asyncio.Semaphore(1)
+
+    async def Rerank(self, request: reranker_pb2.RerankRequest, call: Call) -> reranker_pb2.RerankResponse:
+        async with self._slot:
+            await asyncio.sleep(0.005 * len(request.documents))
+        return await super().Rerank(request, call)
+
+    async def List(self, request: models_pb2.ListModelsRequest, call: Call) -> models_pb2.ListModelsResponse:
+        return models_pb2.ListModelsResponse(models=[models_pb2.Model(name="pairs", kind="reranker")])
+
+
+async def test_pairs_of_a_reranker_are_counted_one_by_one() -> None:
+    port, servicer = free_port(100), Pairs()
+    descriptors = {reranker_pb2.DESCRIPTOR.services_by_name["Reranker"]: servicer, MODELS: servicer}
+    targets = ClientSettings(reranker_target=f"127.0.0.1:{port}", embedding_target="127.0.0.1:1")
+    settings = ServiceSettings(port=port, drain_wait_s=0)
+    async with serving(settings, Service(descriptors, warm=lambda: asyncio.sleep(0))):
+        found = await measure("pairs", Shape(items=4, words=10), targets, seconds=0.5, limit_ms=200)
+        with pytest.raises(InvalidArgument, match="is other; the services count items of pairs"):
+            await measure("other", Shape(1, 1), targets, seconds=0.5, limit_ms=200)
+    assert {len(request.documents) for request in servicer.requests} == {4}
+    assert all(5 <= len(document.text.split()) <= 13 for document in servicer.requests[0].documents)
+    # 200 pairs a second, less what a busy machine oversleeps, and what half a second cannot tell.
+    assert 50 < found.items_per_second < 300
 
 
 def test_the_values_are_those_that_the_chart_reads() -> None:
