@@ -6,8 +6,6 @@
 - {name: SEARCHMESH_PORT, value: {{ $service.port | int | quote }}}
 - {name: SEARCHMESH_MAX_CONNECTION_AGE_S, value: {{ $values.grpc.maxConnectionAgeSeconds | quote }}}
 - {name: SEARCHMESH_MAX_CONNECTION_AGE_GRACE_S, value: {{ $values.grpc.maxConnectionAgeGraceSeconds | quote }}}
-# The preStop sleep has already given the endpoints their time.
-- {name: SEARCHMESH_DRAIN_WAIT_S, value: "0"}
 - {name: SEARCHMESH_DRAIN_GRACE_S, value: {{ $values.drain.graceSeconds | quote }}}
 - {name: SEARCHMESH_LOG_LEVEL, value: {{ $values.observability.logLevel }}}
 {{- with $values.observability.otlpEndpoint }}
