@@ -14,4 +14,5 @@ def client_of(settings: MeshSettings) -> AsyncClient:
         embedding=f"127.0.0.1:{ports.embedding}",
         reranker=f"127.0.0.1:{ports.reranker}",
         reader=f"127.0.0.1:{ports.reader}",
+        vlm=f"127.0.0.1:{ports.vlm}",
     )

@@ -41,6 +41,7 @@ def targets() -> dict[str, str]:
         "embedding": ports.embedding,
         "reranker": ports.reranker,
         "reader": ports.reader,
+        "vlm": ports.vlm,
     }
     return {name: f"127.0.0.1:{port}" for name, port in local.items()} | named
 

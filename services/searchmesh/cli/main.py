@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from searchmesh.cli import collections, extensions, indexing, inference, mesh, models, reading, search
+from searchmesh.cli import asking, collections, extensions, indexing, inference, mesh, models, reading, search
 from searchmesh.cli.failures import Commands
 from searchmesh.cli.output import flowed
 
@@ -22,6 +22,7 @@ _ENVIRONMENT = """
   SEARCHMESH_EMBEDDING_TARGET   default: the one on this machine
   SEARCHMESH_RERANKER_TARGET
   SEARCHMESH_READER_TARGET
+  SEARCHMESH_VLM_TARGET
   SEARCHMESH_DEBUG=1            show tracebacks"""
 
 
@@ -140,6 +141,14 @@ _add(
     "searchmesh read https://example.com/page --target article --images none",
     "searchmesh read paper.pdf --format text",
     "searchmesh read page.html --json-schema schema.json",
+    panel=_MODELS,
+)
+_add(
+    app,
+    "ask",
+    asking.ask,
+    'searchmesh ask --image boat.jpg "What is the boat called?"',
+    "searchmesh ask --image boat.jpg --preset alt_text",
     panel=_MODELS,
 )
 _models = _group("Show, download and export models. Needs no running mesh.")

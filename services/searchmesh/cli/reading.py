@@ -76,7 +76,7 @@ def read(
         model=model,
         format=format,
         instruction=instruction,
-        json_schema=_schema(json_schema) or None,
+        json_schema=schema_of(json_schema) or None,
         target_selectors=target or (),
         remove_selectors=remove or (),
         whole_page=whole_page,
@@ -107,7 +107,7 @@ def _page(source: str) -> tuple[str | bytes, str]:
     return path.read_bytes(), _TYPES.get(path.suffix.lower(), "")
 
 
-def _schema(given: str) -> str:
+def schema_of(given: str) -> str:
     """A schema that was given as it is, or by the name of its file."""
     return given if not given or given.lstrip().startswith("{") else Path(given).read_text(encoding="utf-8")
 

@@ -3,6 +3,7 @@
 """
 
 from searchmesh.client.aio import AsyncClient
+from searchmesh.client.asking import Answer, AnswerFinished, AskEvent, AskOptions, Message
 from searchmesh.client.collections import Collection, MultiVectors, VectorSpace
 from searchmesh.client.contents import Content, Image
 from searchmesh.client.documents import Document, DocumentError, IndexProgress
@@ -38,6 +39,10 @@ from searchmesh.client.words import (
 )
 
 __all__ = [
+    "Answer",
+    "AnswerFinished",
+    "AskEvent",
+    "AskOptions",
     "AsyncClient",
     "Chunk",
     "Client",
@@ -60,6 +65,7 @@ __all__ = [
     "IndexProgress",
     "InputInfo",
     "Lane",
+    "Message",
     "Model",
     "MultiVectors",
     "PageImage",

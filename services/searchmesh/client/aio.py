@@ -7,10 +7,11 @@ from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self
 
-from searchmesh.client import words
+from searchmesh.client import asking, words
+from searchmesh.client.asking import Answer, AskEvent, AskOptions, Message
 from searchmesh.client.collections import Collection, MultiVectors, VectorSpace, create_request
 from searchmesh.client.connections import Connections
-from searchmesh.client.contents import Content
+from searchmesh.client.contents import Content, Image
 from searchmesh.client.documents import Document, IndexProgress
 from searchmesh.client.embeddings import Chunking, EmbeddedBatch, Embeddings, EmbedOptions, embed_batches
 from searchmesh.client.filters import Filter
@@ -32,9 +33,9 @@ class AsyncClient:
             result = await client.search("docs", "how do I compress a file")
 
     Targets are ``host:port`` or ``dns:///name:port``; those not given come from SEARCHMESH_ROUTER_TARGET,
-    SEARCHMESH_EMBEDDING_TARGET, SEARCHMESH_RERANKER_TARGET and SEARCHMESH_READER_TARGET, else they are the local mesh's
-    ports. `api_key` is SEARCHMESH_API_KEY unless it is given; with SEARCHMESH_TLS_CA the connections are encrypted.
-    They open at first use.
+    SEARCHMESH_EMBEDDING_TARGET, SEARCHMESH_RERANKER_TARGET, SEARCHMESH_READER_TARGET and SEARCHMESH_VLM_TARGET, else
+    they are the local mesh's ports. `api_key` is SEARCHMESH_API_KEY unless it is given; with SEARCHMESH_TLS_CA the
+    connections are encrypted. They open at first use.
 
     Every method raises an error of the tree in `searchmesh.runtime.errors`. A call ends within its `timeout_s`, the
     client's unless it is given, retries included: UNAVAILABLE is retried at once, a shed call after the delay that
@@ -49,6 +50,7 @@ class AsyncClient:
         timeout_s: float = 30.0,
         *,
         reader: str | None = None,
+        vlm: str | None = None,
         api_key: str | None = None,
     ) -> None:
         settings = ClientSettings()
@@ -57,6 +59,7 @@ class AsyncClient:
             embedding or settings.embedding_target,
             reranker or settings.reranker_target,
             reader or settings.reader_target,
+            vlm or settings.vlm_target,
             tls=settings.tls,
             api_key=api_key or settings.api_key.get_secret_value(),
         )
@@ -307,6 +310,33 @@ class AsyncClient:
         request = (options or ReadOptions()).request(source, content_type, url)
         responses = self._unary.stream(self._connections.reader.Read, request, timeout_s)
         async with aclosing(responses), aclosing(events_of(responses)) as events:
+            async for event in events:
+                yield event
+
+    async def ask(
+        self,
+        question: str | Sequence[Message],
+        images: Sequence[Image] = (),
+        options: AskOptions | None = None,
+        *,
+        timeout_s: float | None = None,
+    ) -> Answer:
+        """The answer to a question about images, or to the last message of a conversation, which then has its images
+        in it."""
+        return await asking.gathered(self.ask_stream(question, images, options, timeout_s=timeout_s))
+
+    async def ask_stream(
+        self,
+        question: str | Sequence[Message],
+        images: Sequence[Image] = (),
+        options: AskOptions | None = None,
+        *,
+        timeout_s: float | None = None,
+    ) -> AsyncGenerator[AskEvent, None]:
+        """As `ask`, piece by piece as they come, and then an `AnswerFinished`. Leaving early ends the generation."""
+        request = (options or AskOptions()).request(asking.asked(question, images))
+        responses = self._unary.stream(self._connections.vlm.Generate, request, timeout_s)
+        async with aclosing(responses), aclosing(asking.events_of(responses)) as events:
             async for event in events:
                 yield event
 

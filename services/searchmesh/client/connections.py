@@ -17,6 +17,7 @@ from searchmesh.v1.models_pb2_grpc import ModelsStub
 from searchmesh.v1.reader_pb2_grpc import ReaderStub
 from searchmesh.v1.reranker_pb2_grpc import RerankerStub
 from searchmesh.v1.router_pb2_grpc import CollectionsStub, DocumentsStub, RouterStub
+from searchmesh.v1.vlm_pb2_grpc import VlmStub
 
 if TYPE_CHECKING:
     from searchmesh.v1.embedding_pb2_grpc import EmbeddingAsyncStub
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from searchmesh.v1.reader_pb2_grpc import ReaderAsyncStub
     from searchmesh.v1.reranker_pb2_grpc import RerankerAsyncStub
     from searchmesh.v1.router_pb2_grpc import CollectionsAsyncStub, DocumentsAsyncStub, RouterAsyncStub
+    from searchmesh.v1.vlm_pb2_grpc import VlmAsyncStub
 
 
 class Connections:
@@ -33,13 +35,14 @@ class Connections:
     """
 
     def __init__(
-        self, router: str, embedding: str, reranker: str, reader: str, *, tls: Tls | None, api_key: str
+        self, router: str, embedding: str, reranker: str, reader: str, vlm: str, *, tls: Tls | None, api_key: str
     ) -> None:
         self._targets: dict[str, str] = {
             "router": router,
             "embedding": embedding,
             "reranker": reranker,
             "reader": reader,
+            "vlm": vlm,
         }
         self._tls = tls
         self._api_key = api_key
@@ -69,6 +72,10 @@ class Connections:
     @cached_property
     def reader(self) -> ReaderAsyncStub:
         return ReaderStub(self._channel("reader"))
+
+    @cached_property
+    def vlm(self) -> VlmAsyncStub:
+        return VlmStub(self._channel("vlm"))
 
     @cached_property
     def router(self) -> RouterAsyncStub:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from searchmesh.v1 import models_pb2
 
-ServiceName = Literal["router", "embedding", "reranker", "reader"]
+ServiceName = Literal["router", "embedding", "reranker", "reader", "vlm"]
 
 
 @dataclass(frozen=True)

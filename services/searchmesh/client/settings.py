@@ -29,6 +29,9 @@ class ClientSettings(BaseSettings):
     reader_target: str = "127.0.0.1:7103"
     """The reader."""
 
+    vlm_target: str = "127.0.0.1:7104"
+    """The vision-language service."""
+
     api_key: SecretStr = SecretStr("")
     """API key, for services that want one."""
 

@@ -79,9 +79,10 @@ class Client:
         timeout_s: float = 30.0,
         *,
         reader: str | None = None,
+        vlm: str | None = None,
         api_key: str | None = None,
     ) -> None:
-        self._client = AsyncClient(router, embedding, reranker, timeout_s, reader=reader, api_key=api_key)
+        self._client = AsyncClient(router, embedding, reranker, timeout_s, reader=reader, vlm=vlm, api_key=api_key)
         self._bridge = Bridge()
 
     def __enter__(self) -> Self:
@@ -111,4 +112,6 @@ class Client:
     delete_documents = _call(AsyncClient.delete_documents)
     read = _call(AsyncClient.read)
     read_stream = _events(AsyncClient.read_stream)
+    ask = _call(AsyncClient.ask)
+    ask_stream = _events(AsyncClient.ask_stream)
     models = _call(AsyncClient.models)

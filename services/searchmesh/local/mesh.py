@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+from searchmesh.catalog import ModelRepository
 from searchmesh.local import redis, services
 from searchmesh.local.backoff import Backoff
 from searchmesh.local.child import Child
@@ -28,6 +29,7 @@ _BUILDERS: Mapping[str, Callable[[MeshSettings, str], Child]] = {
     "embedding": lambda settings, _: services.embedding(settings),
     "reranker": lambda settings, _: services.reranker(settings),
     "reader": lambda settings, _: services.reader(settings),
+    "vlm": lambda settings, _: services.vlm(settings),
     "router": lambda settings, _: services.router(settings),
 }
 
@@ -57,7 +59,7 @@ async def running(
     FailedPrecondition if a mesh runs on this home, a port is taken, a program or model is missing, or a child fails.
     """
     home = settings.folder
-    names = only or settings.only or NAMES
+    names = only or settings.only or _usual(settings)
     with home.locked():
         run = f"{home.id}/{secrets.token_hex(4)}/"
         state = MeshState.of_this_process()
@@ -89,6 +91,19 @@ async def running(
         except SearchmeshError as error:
             changed(error=error.message, reason=error.reason)
             raise
+
+
+def _usual(settings: MeshSettings) -> tuple[str, ...]:
+    """Every child, but the vision-language service where no model for it is exported: it has nothing else to do."""
+    repository = ModelRepository(settings.folder.repository)
+    for name in repository.names():
+        try:
+            card = repository.load(name).card
+        except SearchmeshError:  # whoever needs the model will say so
+            continue
+        if card.kind == "generation" and card.image is not None:
+            return NAMES
+    return tuple(name for name in NAMES if name != "vlm")
 
 
 def _resolved(settings: MeshSettings, names: Collection[str]) -> MeshSettings:

@@ -36,6 +36,10 @@ class Ports:
         return 7103 + self.offset
 
     @property
+    def vlm(self) -> int:
+        return 7104 + self.offset
+
+    @property
     def redis_cache(self) -> int:
         return 7379 + self.offset
 
@@ -57,7 +61,7 @@ class Ports:
 
     def all(self) -> list[int]:
         """Every port of a complete mesh."""
-        services = (self.router, self.embedding, self.reranker, self.reader)
+        services = (self.router, self.embedding, self.reranker, self.reader, self.vlm)
         return [
             *(port + shift for port in services for shift in (0, 100, 200)),
             self.redis_cache,

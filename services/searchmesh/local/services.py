@@ -31,6 +31,11 @@ def reader(settings: MeshSettings) -> Child:
     return replace(child, env={**defaults, **child.env})
 
 
+def vlm(settings: MeshSettings) -> Child:
+    """The vision-language service."""
+    return _child(settings, "vlm", settings.ports.vlm, needs=("triton",))
+
+
 def router(settings: MeshSettings) -> Child:
     """The router, what clients talk to."""
     return _child(settings, "router", settings.ports.router, needs=("redis-index", "embedding", "reranker"))
