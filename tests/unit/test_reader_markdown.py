@@ -12,6 +12,8 @@ from support.pages import markdown_of
     [
         ("<h1>One</h1><h3>Three</h3><p>Text</p>", "# One\n\n### Three\n\nText"),
         ("<h2>A <em>marked</em> <code>word</code></h2>", "## A *marked* `word`"),
+        ("<h2><b>All strong <i>and more</i></b></h2>", "## All strong *and more*"),
+        ("<h2><b>Half</b> strong</h2>", "## **Half** strong"),
         ('<h2 id="x">Title<a class="headerlink" href="#x">¶</a></h2>', "## Title"),
         ("<h2><button>Folded section</button></h2>", "## Folded section"),
         ("<p>one</p>two<p>three</p>four", "one\n\ntwo\n\nthree\n\nfour"),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from itertools import groupby
 
-from searchmesh.reader.document.blocks import Break, Inline, Marks, Text
+from searchmesh.reader.document.blocks import Break, Inline, Line, Mark, Marks, Text
 
 _SPACES = re.compile(r"[ \t\n\r\f\v\u00a0\u2000-\u200a\u202f\u205f\u3000]+")
 _INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff\x00-\x08\x0e-\x1f\x7f]")
@@ -42,6 +42,16 @@ def tidy(pieces: Iterable[Inline]) -> list[Inline]:
             return tidied
         tidied.pop()
     return tidied
+
+
+def without_strong(line: Line) -> Line:
+    """The line without its strong mark, if all of its text has it: what stands out anyway need not be marked."""
+    texts = [piece for piece in line if isinstance(piece, Text)]
+    if not texts or not all(piece.marks & Mark.STRONG for piece in texts):
+        return line
+    return [
+        Text(piece.text, piece.marks & ~Mark.STRONG, piece.href) if isinstance(piece, Text) else piece for piece in line
+    ]
 
 
 def _style(piece: Inline) -> tuple[Marks, str] | None:

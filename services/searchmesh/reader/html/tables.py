@@ -7,7 +7,7 @@ from itertools import islice
 from lxml.etree import _Element
 
 from searchmesh.reader.document.blocks import Cell, Table
-from searchmesh.reader.document.spacing import tidy
+from searchmesh.reader.document.spacing import tidy, without_strong
 from searchmesh.reader.html.vocabulary import words
 from searchmesh.reader.html.writer import Closer, Writer
 
@@ -48,10 +48,22 @@ def open_table(writer: Writer, element: _Element) -> Closer:
         writer.tables.pop()
         table.rows = [row for row in table.rows if any(cell.line for cell in row)]
         if table.rows:
+            _head(table)
             writer.add(table)
         leave()
 
     return close
+
+
+def _head(table: Table) -> None:
+    """A first row that is set in strong text throughout is a header by its looks."""
+    cells = [cell for cell in table.rows[0] if cell.line]
+    if any(cell.header for cell in cells) or len(cells) < 2:
+        return
+    plain = [without_strong(cell.line) for cell in cells]
+    if all(line is not cell.line for line, cell in zip(plain, cells, strict=True)):
+        for line, cell in zip(plain, cells, strict=True):
+            cell.line, cell.header = line, True
 
 
 def open_row(writer: Writer, element: _Element) -> Closer | None:

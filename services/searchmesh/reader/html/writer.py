@@ -25,7 +25,7 @@ from searchmesh.reader.document.blocks import (
     Table,
     Text,
 )
-from searchmesh.reader.document.spacing import tidy
+from searchmesh.reader.document.spacing import tidy, without_strong
 
 Closer: TypeAlias = Callable[[], None]
 """What is done when an element ends."""
@@ -81,7 +81,7 @@ class Writer:
             return
         line, self.line = tidy(self.line), []
         if line:
-            self.add(Heading(self.heading, line) if self.heading else Paragraph(line))
+            self.add(Heading(self.heading, without_strong(line)) if self.heading else Paragraph(line))
 
     def add(self, leaf: Leaf) -> None:
         """Put a block that holds text itself."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 from searchmesh.reader.rules.passages import Passage
@@ -34,12 +35,16 @@ def align(passages: Sequence[Passage], extracted: str) -> None:
     """Mark the passages that are in `extracted` (letters alone) as kept, the others as not."""
     for passage in passages:
         passage.kept = False
-    before, end = -1, 0
-    for anchor in [*_anchors(passages, extracted), _Anchor(len(passages), len(extracted), len(extracted))]:
-        _fill(passages[before + 1 : anchor.passage], extracted, end, anchor.start)
-        if anchor.passage < len(passages):
-            passages[anchor.passage].kept = True
-        before, end = anchor.passage, anchor.end
+    anchors = _anchors(passages, extracted)
+    if not anchors:
+        _fill(passages, extracted, 0, len(extracted))
+        return
+    # Before the first anchor what is nearest to it counts: words of a title may stand in the navigation, too.
+    _fill_backwards(passages[: anchors[0].passage], extracted, anchors[0].start)
+    for anchor, following in zip_longest(anchors, anchors[1:]):
+        passages[anchor.passage].kept = True
+        until, end = (following.passage, following.start) if following else (len(passages), len(extracted))
+        _fill(passages[anchor.passage + 1 : until], extracted, anchor.end, end)
 
 
 def _anchors(passages: Sequence[Passage], extracted: str) -> list[_Anchor]:
@@ -97,6 +102,15 @@ def _fill(passages: Sequence[Passage], extracted: str, cursor: int, end: int) ->
             if found >= _MOST * len(text):
                 passage.kept = True
                 cursor = reached
+
+
+def _fill_backwards(passages: Sequence[Passage], extracted: str, end: int) -> None:
+    for passage in reversed(passages):
+        text = passage.letters
+        start = extracted.rfind(text, 0, end) if text else -1
+        if start >= 0 and (len(text) >= _SHORT or start + len(text) == end):
+            passage.kept = True
+            end = start
 
 
 def _parts(passage: Passage, extracted: str, cursor: int, end: int) -> tuple[int, int]:
