@@ -9,6 +9,7 @@ import pytest
 
 from searchmesh.catalog import load_card
 from searchmesh.reader.html.tree import parse
+from searchmesh.reader.model.absolute import AbsoluteLinks
 from searchmesh.reader.model.cleaning import cleaned
 from searchmesh.reader.model.fences import Unfenced
 from searchmesh.reader.model.fragments import chunks, fragments
@@ -183,6 +184,33 @@ def test_a_fence_around_everything_goes(written: str, kept: str, size: int) -> N
     unfenced = Unfenced()
     pieces = [unfenced.feed(written[start : start + size]) for start in range(0, len(written), size)]
     assert "".join(pieces) + unfenced.finish() == kept
+
+
+# Links
+
+
+@pytest.mark.parametrize(
+    ("written", "resolved"),
+    [
+        ("[a](/b) ![c](d.png) [e](https://o.example/f)",
+         "[a](https://site.example/b) ![c](https://site.example/guide/d.png) [e](https://o.example/f)"),
+        ("[a](#b) and [c]", "[a](https://site.example/guide/page#b) and [c]"),
+        ('[a](/b "a title")', '[a](https://site.example/b "a title")'),
+        ("[a](http://[b)", "[a](http://[b)"),
+        ("a ] b ](", "a ] b ]("),
+        ("[a](/b", "[a](https://site.example/b"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("size", [1, 4, 100])
+def test_links_of_a_model_become_absolute(written: str, resolved: str, size: int) -> None:
+    links = AbsoluteLinks("https://site.example/guide/page")
+    pieces = [links.feed(written[start : start + size]) for start in range(0, len(written), size)]
+    assert "".join(pieces) + links.finish() == resolved
+
+
+def test_links_of_a_page_without_an_address_stay_as_they_are() -> None:
+    links = AbsoluteLinks("")
+    assert links.feed("[a](/b) ") + links.finish() == "[a](/b) "
 
 
 # Loops and inventions

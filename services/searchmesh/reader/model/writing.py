@@ -7,6 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from searchmesh.reader import jobs
+from searchmesh.reader.model.absolute import AbsoluteLinks
 from searchmesh.reader.model.fences import Unfenced
 from searchmesh.reader.model.generator import Finish, Generated, Sampling
 from searchmesh.reader.model.planning import Plan
@@ -87,6 +88,7 @@ async def _part(
     """The pieces of text that are not empty, and the end, which is early where the model goes round in circles."""
     prompt = prompt_of(plan.generator.card, part, options)
     unfenced = Unfenced()
+    links = AbsoluteLinks(plan.info.url if options.format is Format.MARKDOWN else "")
     end = _PartEnd(Ending.LOOP, 0, 0)
     with call.stages.measure("generate"):
         async with aclosing(plan.generator.generate(prompt, sampling, deadline=call.deadline)) as pieces:
@@ -95,11 +97,11 @@ async def _part(
                     ending = Ending.OVERRUN if piece.finish is Finish.LENGTH else Ending.STOP
                     end = _PartEnd(ending, piece.input_tokens, piece.output_tokens)
                     break
-                if text := unfenced.feed(piece):
+                if text := links.feed(unfenced.feed(piece)):
                     yield text
                 if guard.is_loop(piece):
                     break
-    if text := unfenced.finish():
+    if text := links.feed(unfenced.finish()) + links.finish():
         yield text
     yield end
 
