@@ -18,7 +18,7 @@ from searchmesh.v1.reader_pb2_grpc import ReaderStub
 from support.pages import URL, article
 from support.pdf import pdf_of
 from support.reader import client_of_reader, running_reader
-from support.web import Site, serving
+from support.site import Site, serving
 
 PAGE = article('<h2>The quay</h2><p>It was built of <a href="/granite">granite</a> long before anybody was born.</p>')
 
