@@ -70,7 +70,7 @@ ASSISTANT = vlm_pb2.ChatMessage(role=vlm_pb2.CHAT_ROLE_ASSISTANT, content=[text(
         ([user(text("a")), SYSTEM, user(text("b"))], {}, "messages[1].role", "only the first"),
         ([user(text("a")), ASSISTANT], {}, "messages[1].role", "is not USER"),
         ([vlm_pb2.ChatMessage(role=9, content=[text("a")])], {}, "messages[0].role", "is 9"),  # type: ignore[arg-type]
-        ([vlm_pb2.ChatMessage(role=vlm_pb2.CHAT_ROLE_SYSTEM, content=[IMAGE])], {}, "messages[0].content[0].image", "s"),
+        ([vlm_pb2.ChatMessage(role=vlm_pb2.CHAT_ROLE_SYSTEM, content=[IMAGE])], {}, "messages[0].content[0].image", ""),
         ([user(common_pb2.Content())], {}, "messages[0].content[0]", "neither text nor image"),
         ([user()], {}, "messages[0].content", "is empty"),
         ([user(text("a" * 21))], {}, "messages[0].content[0].text", "has 21 bytes, the limit is 20"),
