@@ -14,7 +14,7 @@ import numpy as np
 from searchmesh.embedding.dtypes import packed
 from searchmesh.runtime.errors import AlreadyExists, InvalidArgument, NotFound, SearchmeshError, to_status
 from searchmesh.runtime.rpc import Call, Gate, Rpc
-from searchmesh.v1 import common_pb2, embedding_pb2, models_pb2, reader_pb2, reranker_pb2, router_pb2
+from searchmesh.v1 import common_pb2, embedding_pb2, models_pb2, reader_pb2, reranker_pb2, router_pb2, vlm_pb2
 
 R = TypeVar("R")
 
@@ -58,6 +58,20 @@ class FakeMesh:
             reader_pb2.ReadResponse(
                 finished=reader_pb2.ReadFinished(
                     finish_reason=common_pb2.FINISH_REASON_STOP, fidelity=1, output_tokens=3, chunks=1, timings=[_STAGE]
+                )
+            ),
+        ]
+        self.questions: list[vlm_pb2.GenerateRequest] = []
+        self.answer_events = [
+            vlm_pb2.GenerateResponse(text="a "),
+            vlm_pb2.GenerateResponse(text="boat"),
+            vlm_pb2.GenerateResponse(
+                finished=vlm_pb2.GenerateFinished(
+                    finish_reason=common_pb2.FINISH_REASON_STOP,
+                    input_tokens=430,
+                    image_tokens=424,
+                    output_tokens=2,
+                    timings=[_STAGE],
                 )
             ),
         ]
@@ -139,6 +153,12 @@ class FakeMesh:
             yield event
         if self.read_failure is not None:
             raise self.read_failure
+
+    async def Generate(self, request: vlm_pb2.GenerateRequest, call: Call) -> AsyncIterator[vlm_pb2.GenerateResponse]:
+        await self._enter()
+        self.questions.append(request)
+        for event in self.answer_events:
+            yield event
 
     async def List(
         self, request: models_pb2.ListModelsRequest | router_pb2.ListCollectionsRequest, call: Call
@@ -253,6 +273,7 @@ _SERVICES = (
     embedding_pb2.DESCRIPTOR.services_by_name["Embedding"],
     reranker_pb2.DESCRIPTOR.services_by_name["Reranker"],
     reader_pb2.DESCRIPTOR.services_by_name["Reader"],
+    vlm_pb2.DESCRIPTOR.services_by_name["Vlm"],
     models_pb2.DESCRIPTOR.services_by_name["Models"],
     router_pb2.DESCRIPTOR.services_by_name["Router"],
     router_pb2.DESCRIPTOR.services_by_name["Collections"],
