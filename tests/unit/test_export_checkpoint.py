@@ -143,8 +143,11 @@ def test_the_default_model_comes_from_its_package_and_others_are_pulled_or_in_a_
 
 
 def test_an_unknown_architecture_is_refused_before_any_work(tmp_path: Path) -> None:
-    with pytest.raises(Unimplemented, match="jina-vlm is a generation model"):
-        export_model(load_card("jina-vlm"), tmp_path, tmp_path, precision="fp32", flavour="python")
+    card = load_card("jina-embeddings-v3")
+    tower = card.checkpoint.text.model_copy(update={"family": "mamba"})
+    unknown = card.model_copy(update={"checkpoint": card.checkpoint.model_copy(update={"text": tower})})
+    with pytest.raises(Unimplemented, match=r"jina-embeddings-v3 is of the kind embedding and the family mamba"):
+        export_model(unknown, tmp_path, tmp_path, precision="fp32", flavour="python")
 
 
 def test_precisions_that_a_flavour_cannot_run_are_refused() -> None:

@@ -199,9 +199,13 @@ def test_being_offline(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     assert hub.asked == []
 
 
-def test_a_model_that_cannot_be_exported_is_not_downloaded_in_vain(hub: Hub) -> None:
-    result = run(name="jina-vlm")
+def test_a_model_that_cannot_be_exported_is_not_downloaded_in_vain(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    tower = CARD.checkpoint.text.model_copy(update={"family": "mamba"})
+    unknown = CARD.model_copy(update={"checkpoint": CARD.checkpoint.model_copy(update={"text": tower})})
+    monkeypatch.setattr(cli, "load_card", lambda name: unknown)
+    result = run()
     assert isinstance(result.exception, Unimplemented)
+    assert "the family mamba" in result.exception.message
     assert hub.asked == []
 
 

@@ -41,7 +41,7 @@ def family(card: Card) -> Build:
     name = card.checkpoint.text.family
     if card.kind == "generation" or name not in _FAMILIES:
         raise Unimplemented(
-            f"{card.name} is a {card.kind} model of the family {name};"
+            f"{card.name} is of the kind {card.kind} and the family {name};"
             f" encoders of the families {', '.join(_FAMILIES)} can be exported"
         )
     return _FAMILIES[name]
