@@ -10,7 +10,6 @@ import typer
 from searchmesh.cli.connection import TimeoutOption, connected
 from searchmesh.cli.output import JsonOption, counted, note, print_json, stages
 from searchmesh.cli.reading import schema_of
-from searchmesh.runtime.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from searchmesh.client import AnswerFinished
@@ -44,6 +43,8 @@ def ask(
     from searchmesh.client import AnswerFinished, AskOptions, Image, Message
 
     if bool(question) == bool(preset):
+        from searchmesh.runtime.errors import InvalidArgument
+
         raise InvalidArgument("QUESTION", "give either a question or --preset")
     images = [Image(url=each) if "://" in each else Image.from_file(each) for each in image or ()]
     options = AskOptions(
