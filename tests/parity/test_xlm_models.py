@@ -199,7 +199,7 @@ WQKV = "roberta.encoder.layers.0.mixer.Wqkv.parametrizations.weight"
         ({"roberta.encoder.layers.7.norm1.bias": torch.ones(1)}, "has unknown roberta.encoder.layers.7.norm1.bias"),
         (
             {f"{WQKV}.0.lora_B": torch.ones(5, 3, 2)},
-            rf"has misshapen {WQKV}.0.lora_B \[5, 3, 2\] for \[192, 15\]",
+            rf"has misshapen {WQKV}.0.lora_B \[5, 3, 2\] for \[64, 15\]",
         ),
         ({"roberta.emb_ln.bias": torch.ones(3)}, r"has misshapen roberta.emb_ln.bias \[3\] instead of \[64\]"),
     ],

@@ -19,7 +19,9 @@
     samples.py      valid values for them
     graph.py        torch module → ONNX
     rowwise.py      MatMuls in int8 with a scale per row
+    parts.py        linear layers in parts
     cpu.py          what makes a graph fast on ONNX Runtime's CPU kernels
+    lowering.py     a torch module as ONNX in a precision, for what will run it
     saving.py       ONNX as files, large weights in one of their own
     parity.py       the graph against the module it was made of
     profiles.py     the shapes that TensorRT builds an engine for

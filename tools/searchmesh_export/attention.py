@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from searchmesh.catalog import Flavour, Precision
+from searchmesh_export import cpu
 from searchmesh_export.rotary import Rotary
 
 MASKED = -1e4
@@ -71,7 +72,7 @@ def fuse(module: nn.Module, precision: Precision, flavour: Flavour) -> None:
     TensorRT does not. On a GPU `GroupQueryAttention` takes half precision only, in which the masked operator is out of
     range.
     """
-    on_cpu = flavour == "python" or precision == "int8"
+    on_cpu = cpu.runs(precision, flavour)
     if flavour == "tensorrt" or not (on_cpu or precision == "fp16"):
         return
     for part in module.modules():

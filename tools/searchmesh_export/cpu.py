@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from searchmesh.catalog import Flavour, Precision
+
 _SLOW_WHEN_FUSED = ("LayerNormalization", "Gelu")
+
+
+def runs(precision: Precision, flavour: Flavour) -> bool:
+    """Whether a CPU will run the graph: int8 is a matter of its kernels, the Python flavour one of having no GPU."""
+    return flavour == "python" or precision == "int8"
 
 
 def keep_sums_apart(model: ir.Model) -> None:

@@ -16,11 +16,11 @@ from searchmesh.catalog import Card, Export, ExportedModel, Flavour, HubSource, 
 from searchmesh.catalog.repository import VISION
 from searchmesh.local.home import Home
 from searchmesh.runtime.errors import FailedPrecondition, InvalidArgument
-from searchmesh_export import attention, cpu, parity, repository, rowwise, saving
+from searchmesh_export import parity, repository, saving
 from searchmesh_export.built import Graph
 from searchmesh_export.checkpoint import Checkpoint
 from searchmesh_export.families import family
-from searchmesh_export.graph import to_onnx
+from searchmesh_export.lowering import lowered
 from searchmesh_export.serving import Serving
 
 _PROGRAMS = ("torch", "onnx", "onnxruntime")
@@ -108,17 +108,10 @@ class _Writer:
         expected = parity.reference(graph, self.tokenizer, self.card.max_tokens, self.checkpoint)
 
         self.on_stage(f"building the graph{of}")
-        if self.precision == "fp16":
-            graph.module.half()
-        attention.fuse(graph.module, self.precision, self.flavour)
-        model = to_onnx(graph)
+        model = lowered(graph, self.precision, self.flavour)
 
         self.on_stage(f"writing it in {self.precision}")
-        if self.precision == "int8":
-            rowwise.quantise(model)
         serving = Serving(graph, self.card, self.precision, self.flavour, saving.weight_bytes(model))
-        if not serving.on_gpu:
-            cpu.keep_sums_apart(model)
         files = saving.save(model, version)
         _release(model, graph.module)
 

@@ -44,7 +44,7 @@ def load(build: Callable[[], Module], weights: Weights, source: Callable[[str], 
     if buffers := [name for name, _ in module.named_buffers()]:
         raise Internal(f"the buffers {listed(buffers)} have no published weights")
     own = module.state_dict()
-    sources = {name: _made(source(name)) for name in own}
+    sources = {name: made(source(name)) for name in own}
     _check(weights, {name: (made, own[name].shape) for name, made in sources.items()})
     # Contiguous: a slice would keep the whole of what it was cut from in memory.
     tensors = {
@@ -55,7 +55,8 @@ def load(build: Callable[[], Module], weights: Weights, source: Callable[[str], 
     return module
 
 
-def _made(source: Source) -> Made:
+def made(source: Source) -> Made:
+    """The same in its general form."""
     return Made(lambda tensor: tensor, (source,)) if isinstance(source, str) else source
 
 

@@ -18,7 +18,7 @@ from tritonclient.grpc.model_config_pb2 import (
 )
 
 from searchmesh.catalog import Card, Flavour, Precision
-from searchmesh_export import profiles
+from searchmesh_export import cpu, profiles
 from searchmesh_export.built import Graph
 
 _MAX_ROWS = 64
@@ -54,8 +54,8 @@ class Serving:
 
     @property
     def on_gpu(self) -> bool:
-        """int8 is a matter of CPU kernels, the Python flavour one of machines without a GPU."""
-        return self.flavour != "python" and self.precision != "int8"
+        """Whether a GPU runs it."""
+        return not cpu.runs(self.precision, self.flavour)
 
     def write(self, folder: Path) -> int:
         """Put beside 1/model.onnx what tritonserver needs; returns the most rows of one request."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from searchmesh_export.activations import Activation
 from searchmesh_export.adapters import Embedding, Linear
 from searchmesh_export.attention import MaskedAttention
+from searchmesh_export.parts import FeedForward, Fork
 from searchmesh_export.rotary import Rotary, Rotation, frequencies, turned
 from searchmesh_export.xlm_config import SPECIAL_POSITIONS, XlmConfig
 
@@ -56,27 +57,20 @@ class Block(nn.Module):  # type: ignore[misc]
         super().__init__()
         width = config.hidden_size
         self.heads = config.num_attention_heads
-        self.activation = activation
-        self.qkv = Linear(width, 3 * width, ranks=ranks)
+        self.qkv = Fork(width, 3 * width, parts=3, ranks=ranks)
         self.rotate = Rotary()
         self.attend = MaskedAttention()
         self.mix = Linear(width, width, ranks=ranks)
         self.mix_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.up = Linear(width, config.intermediate_size, ranks=ranks)
-        self.down = Linear(config.intermediate_size, width, ranks=ranks)
-        self.down_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        self.feed = FeedForward(width, config.intermediate_size, activation, ranks=ranks)
+        self.feed_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
 
     def forward(self, states: Tensor, mask: Tensor, rotation: Rotation | None, gates: Tensor | None) -> Tensor:
         states = self.mix_norm(self.mix(self._attend(states, mask, rotation, gates), gates) + states)
-        fed = self.down(self.activation(self.up(states, gates)), gates)
-        return self.down_norm(fed + states)
+        return self.feed_norm(self.feed(states, gates) + states)
 
     def _attend(self, states: Tensor, mask: Tensor, rotation: Rotation | None, gates: Tensor | None) -> Tensor:
-        rows, length, width = states.shape
-        query, key, value = (
-            part.reshape(rows, length, self.heads, width // self.heads)
-            for part in self.qkv(states, gates).split(width, dim=-1)
-        )
+        query, key, value = (part.unflatten(2, (self.heads, -1)) for part in self.qkv(states, gates))
         if rotation is not None:
             query, key = self.rotate(query, rotation), self.rotate(key, rotation)
         attended: Tensor = self.attend(query, key, value, mask)

@@ -14,7 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from searchmesh_export.keys import Made, Source
+from searchmesh_export.keys import Made, Source, made
 
 PREFIXES = ("roberta.", "bert.", "model.", "")
 """Before the names of an encoder that is a whole checkpoint."""
@@ -25,8 +25,10 @@ _UNUSED = ("pooler.", "embeddings.position_ids")
 """Published, and no part of any vector or score."""
 
 _TABLES = {"words": "embeddings.word_embeddings", "types": "embeddings.token_type_embeddings"}
-_LINEARS = {"qkv": "mixer.Wqkv", "mix": "mixer.out_proj", "up": "mlp.fc1", "down": "mlp.fc2"}
-_NORMS = {"mix_norm": "norm1", "down_norm": "norm2"}
+_LINEARS = {"qkv": "mixer.Wqkv", "mix": "mixer.out_proj", "feed.widen": "mlp.fc1", "feed.narrow": "mlp.fc2"}
+_NORMS = {"mix_norm": "norm1", "feed_norm": "norm2"}
+_KINDS = {"weights": "weight", "biases": "bias", "downs": "down", "ups": "up"}
+"""Lists of the parts of a tensor (`searchmesh_export.parts`), each with its parts side by side."""
 
 
 def without_prefix(name: str) -> str | None:
@@ -50,11 +52,14 @@ class Names:
     def __call__(self, name: str) -> Source:
         """The source of one weight."""
         match name.split("."):
-            case ["blocks", layer, part, kind] if part in _LINEARS:
-                published = f"encoder.layers.{layer}.{_LINEARS[part]}"
-                return f"{published}.bias" if kind == "bias" else self._weight(published, kind, table=False)
-            case ["blocks", layer, part, kind]:
+            case ["blocks", layer, ("mix_norm" | "feed_norm") as part, kind]:
                 return f"encoder.layers.{layer}.{_NORMS[part]}.{kind}"
+            case ["blocks", layer, "qkv", kind, number] if kind in _KINDS:
+                return _third(self._linear(layer, "qkv", _KINDS[kind]), int(number))
+            case ["blocks", layer, "feed", part, kind, _]:
+                return self._linear(layer, f"feed.{part}", _KINDS[kind])
+            case ["blocks", layer, *part, kind]:
+                return self._linear(layer, ".".join(part), kind)
             case [("words" | "types") as part, kind]:
                 return self._weight(_TABLES[part], kind, table=True)
             case ["positions", kind]:
@@ -62,6 +67,10 @@ class Names:
             case ["norm", kind]:
                 return f"emb_ln.{kind}"
         raise AssertionError(f"unreachable: {name} is no weight of an encoder")
+
+    def _linear(self, layer: str, part: str, kind: str) -> Source:
+        published = f"encoder.layers.{layer}.{_LINEARS[part]}"
+        return f"{published}.bias" if kind == "bias" else self._weight(published, kind, table=False)
 
     def _weight(self, published: str, kind: str, *, table: bool) -> Source:
         if not self.adapters:
@@ -78,6 +87,12 @@ class Names:
                 return Made(partial(_table_down if table else _linear_down, self.adapters), (first,))
             case _:
                 return Made(partial(_table_up if table else _linear_up, self.adapters, self.scaling), (second,))
+
+
+def _third(source: Source, number: int) -> Made:
+    """The rows of queries (0), keys (1) or values (2)."""
+    whole = made(source)
+    return Made(lambda *tensors: whole.make(*tensors).chunk(3)[number], whole.names)
 
 
 def _linear_down(adapters: Sequence[int], first: Tensor) -> Tensor:

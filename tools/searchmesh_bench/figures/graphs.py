@@ -25,14 +25,9 @@ class Exported:
     def __init__(self, graph: Graph, precision: Precision, *, threads: int) -> None:
         import onnx_ir as ir
 
-        from searchmesh_export import attention, cpu, rowwise
-        from searchmesh_export.graph import to_onnx
+        from searchmesh_export.lowering import lowered
 
-        attention.fuse(graph.module, precision, "python")
-        model = to_onnx(graph)
-        if precision == "int8":
-            rowwise.quantise(model)
-        cpu.keep_sums_apart(model)
+        model = lowered(graph, precision, "python")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.enable_mem_pattern = False
