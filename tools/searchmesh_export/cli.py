@@ -26,6 +26,8 @@ from searchmesh.runtime.errors import FailedPrecondition
 _notes = Console(stderr=True, highlight=False)
 
 _DEFAULT_PRECISION: dict[Flavour, Precision] = {"python": "int8", "onnxruntime": "fp16", "tensorrt": "fp16"}
+_DECODER_PRECISION: dict[Flavour, Precision] = _DEFAULT_PRECISION | {"python": "int4"}
+"""Of models that write texts."""
 
 _Name = Annotated[str, typer.Argument(help="Name in the catalog; `searchmesh models list` shows all.")]
 _Repository = Annotated[
@@ -34,7 +36,7 @@ _Repository = Annotated[
 ]
 _Precision = Annotated[
     Precision | None,
-    typer.Option(help="Of the weights.", show_default="int8 on a CPU, fp16 on a GPU"),
+    typer.Option(help="Of the weights.", show_default="int8 on a CPU (int4 if it writes texts), fp16 on a GPU"),
 ]
 _Flavour = Annotated[
     Flavour,
@@ -90,8 +92,8 @@ def pull(
     card = load_card(name)
     if and_export:
         with _extra():  # before gigabytes are downloaded in vain
-            from searchmesh_export.families import family
-        family(card)
+            from searchmesh_export.exporter import check_known
+        check_known(card)
     if isinstance(card.source, HubSource):
         folder = _downloaded(card, card.source, revision)
     elif revision is not None:
@@ -139,6 +141,7 @@ def _export(
     as_json: bool,
 ) -> None:
     target = repository or MeshSettings().folder.repository
+    defaults = _DECODER_PRECISION if card.kind == "generation" else _DEFAULT_PRECISION
     with _stages(card) as on_stage:
         with _extra():
             from searchmesh_export.exporter import export_model
@@ -146,7 +149,7 @@ def _export(
             card,
             source,
             target,
-            precision=precision or _DEFAULT_PRECISION[flavour],
+            precision=precision or defaults[flavour],
             flavour=flavour,
             on_stage=on_stage,
         )

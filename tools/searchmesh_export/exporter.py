@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,13 +13,15 @@ import onnx_ir as ir
 from tokenizers import Tokenizer
 from torch import nn
 
-from searchmesh.catalog import Card, Export, ExportedModel, Flavour, HubSource, ModelRepository, Parity, Precision
+from searchmesh.catalog import Card, Export, ExportedModel, Flavour, HubSource, ModelRepository, Precision
 from searchmesh.catalog.repository import VISION
 from searchmesh.local.home import Home
 from searchmesh.runtime.errors import FailedPrecondition, InvalidArgument
 from searchmesh_export import parity, repository, saving
 from searchmesh_export.built import Graph
 from searchmesh_export.checkpoint import Checkpoint
+from searchmesh_export.decoders import DECODER_STAGES, check_decoder, export_decoder
+from searchmesh_export.decoders.illustrated import ILLUSTRATED_STAGES, Written, export_illustrated
 from searchmesh_export.families import family
 from searchmesh_export.lowering import lowered
 from searchmesh_export.serving import Serving
@@ -30,6 +33,8 @@ OnStage = Callable[[str], None]
 
 def stages(card: Card) -> int:
     """How often `on_stage` is called."""
+    if card.kind == "generation":
+        return DECODER_STAGES if card.checkpoint.vision is None else ILLUSTRATED_STAGES
     return 1 + 4 * (1 if card.checkpoint.vision is None else 2)
 
 
@@ -51,6 +56,18 @@ def export_model(
     Weights are in memory once in float32, and in int8 beside that: the graph refers to those of the torch module, and
     ONNX Runtime maps the finished file.
     """
+    if card.kind == "generation" and card.checkpoint.vision is not None:
+        return export_illustrated(
+            card,
+            folder,
+            target,
+            precision=precision,
+            flavour=flavour,
+            on_stage=on_stage,
+            write_vision=partial(_write_vision, folder, precision, flavour, on_stage),
+        )
+    if card.kind == "generation":
+        return export_decoder(card, folder, target, precision=precision, flavour=flavour, on_stage=on_stage)
     check_combination(precision, flavour)
     build = family(card)
     on_stage("reading the checkpoint")
@@ -79,13 +96,6 @@ def export_model(
 
 
 @dataclass(frozen=True)
-class _Written:
-    files: tuple[Path, ...]
-    max_rows: int
-    parity: Parity
-
-
-@dataclass(frozen=True)
 class _Writer:
     """Writes the graphs of one model into folders below `fresh`."""
 
@@ -97,7 +107,7 @@ class _Writer:
     flavour: Flavour
     on_stage: OnStage
 
-    def write(self, graph: Graph) -> _Written:
+    def write(self, graph: Graph) -> Written:
         """One graph, with what tritonserver needs beside it."""
         of = " of images" if graph.suffix else ""
         folder = self.fresh / (self.card.name + graph.suffix)
@@ -117,7 +127,18 @@ class _Writer:
 
         self.on_stage("comparing it with the source model")
         measured = parity.measure(expected, graph, files[0], self.precision)
-        return _Written(files, serving.write(folder), measured)
+        return Written(files, serving.write(folder), measured)
+
+
+def _write_vision(
+    checkpoint: Path, precision: Precision, flavour: Flavour, on_stage: OnStage, fresh: Path, graph: Graph, card: Card
+) -> Written:
+    """Beside a decoder, whose weights of 4 bits this graph does not share."""
+    own: Precision = "fp32" if flavour == "python" else "fp16"
+    tokenizer = Checkpoint(checkpoint).tokenizer()
+    return _Writer(
+        fresh, checkpoint, tokenizer, card, own if precision == "int4" else precision, flavour, on_stage
+    ).write(graph)
 
 
 def _release(model: ir.Model, module: nn.Module) -> None:
@@ -128,8 +149,18 @@ def _release(model: ir.Model, module: nn.Module) -> None:
         parameter.data = parameter.data.new_empty(0)
 
 
+def check_known(card: Card) -> None:
+    """Raise Unimplemented if models like this one cannot be exported."""
+    if card.kind == "generation":
+        check_decoder(card)
+    else:
+        family(card)
+
+
 def check_combination(precision: Precision, flavour: Flavour) -> None:
     """Raise InvalidArgument for a precision that the flavour's kernels do not have."""
+    if precision == "int4":
+        raise InvalidArgument("--precision", "is int4, which is for models that write texts; encoders take int8")
     if flavour == "python" and precision == "fp16":
         raise InvalidArgument("--precision", "is fp16, for which CPUs have no kernels; python takes fp32 or int8")
     if flavour == "tensorrt" and precision == "int8":

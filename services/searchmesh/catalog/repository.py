@@ -23,7 +23,7 @@ from searchmesh.catalog.sections import Section
 from searchmesh.catalog.shipped import load_catalog, unknown_model
 from searchmesh.runtime.errors import FailedPrecondition
 
-Precision = Literal["fp32", "fp16", "int8"]
+Precision = Literal["fp32", "fp16", "int8", "int4"]
 Flavour = Literal["python", "onnxruntime", "tensorrt"]
 
 CARD_FILE = "card.json"
@@ -65,6 +65,8 @@ class Export(Section):
     """The most rows of one request to the text graph; None: it was not stated."""
     max_images: int | None = None
     """The most rows of one request to the graph of images."""
+    slots: int | None = None
+    """Texts that a decoder writes at the same time."""
     parity: Parity
     versions: Mapping[str, str] = {}
     """Of the programs that made it."""

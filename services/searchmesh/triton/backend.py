@@ -41,7 +41,10 @@ class Backend(Protocol):
     def stream(
         self, model: str, inputs: Tensors, outputs: Sequence[str], *, deadline: Deadline
     ) -> AsyncIterator[dict[str, Tensor]]:
-        """The responses of a decoupled model, as they come."""
+        """The responses of a decoupled model, as they come. Closing the iterator ends the work on it.
+
+        Raises InvalidArgument besides: such a model looks at what it is asked for itself.
+        """
         ...
 
     async def ready(self, model: str) -> bool:

@@ -18,6 +18,7 @@ from searchmesh.runtime.errors import (
     Cancelled,
     DeadlineExceeded,
     Internal,
+    InvalidArgument,
     Overloaded,
     SearchmeshError,
 )
@@ -84,20 +85,18 @@ class TritonBackend:
         request = _request(model, inputs, outputs)
         request.id = str(next(self._ids))
         request.parameters["triton_enable_empty_final_response"].bool_param = True
-        call = self._stub.ModelStreamInfer(
-            iter([request]), timeout=deadline.remaining_s(), metadata=inject(only_sampled=True)
-        )
+        # Otherwise an error of a stream would be a text without its status.
+        metadata = (*inject(only_sampled=True), ("triton_grpc_error", "true"))
+        call = self._stub.ModelStreamInfer(iter([request]), timeout=deadline.remaining_s(), metadata=metadata)
         try:
             async for reply in call:
-                if reply.error_message:
-                    raise Internal(f"the model {model} failed: {reply.error_message}", reason="BACKEND_FAILED")
                 answer = reply.infer_response
                 if answer.outputs:
                     yield _tensors(answer)
                 if answer.parameters["triton_final_response"].bool_param:
                     return
         except grpc.aio.AioRpcError as raised:
-            raise _error(model, raised) from None
+            raise _refusal(raised) or _error(model, raised) from None
         finally:
             call.cancel()
 
@@ -129,6 +128,14 @@ def _tensors(reply: service_pb2.ModelInferResponse) -> dict[str, Tensor]:
         output.name: np.frombuffer(raw, dtype=_DTYPES[output.datatype]).reshape(tuple(output.shape))
         for output, raw in zip(reply.outputs, reply.raw_output_contents, strict=True)
     }
+
+
+def _refusal(error: grpc.aio.AioRpcError) -> InvalidArgument | None:
+    """What a model that streams has against a request, in the form ``field: problem``."""
+    if error.code() is not grpc.StatusCode.INVALID_ARGUMENT:
+        return None
+    field, _, problem = (error.details() or "").partition(": ")
+    return InvalidArgument(field, problem)
 
 
 def _error(model: str, error: grpc.aio.AioRpcError) -> SearchmeshError:
