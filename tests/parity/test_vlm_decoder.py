@@ -171,3 +171,18 @@ def test_the_card_knows_the_checkpoint_s_template_tokens_and_crops(model: Export
     assert card.generation.bos_id == published.id(END)
     assert (card.image.resample, card.image.max_pixels, card.image.crops.size) == ("bilinear", 160_000, 154)
     assert (card.image.crops.max_crops, card.image.crops.resize_in_float) == (6, False)
+
+
+def test_weights_of_four_bits_answer_within_their_tolerance(
+    published: Published, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    target = tmp_path_factory.mktemp("four-bits")
+    model = export_model(load_card(MODEL), published.folder, target, precision="int4", flavour="python")
+    assert 1e-3 < model.export.parity.cosine_error <= model.export.parity.cosine_tolerance
+    graph = Graph(model.path / "1" / "model.onnx", slots=1, room=LIMITS.session_tokens)
+    loop, reply = Loop(graph, LIMITS), Reply()
+    start(loop, published, prompt(published, *PROMPTS[0]), reply)
+    assert reply.done.wait(60)
+    loop.close()
+    assert reply.problem is None
+    assert all(token < len(published.head) for token in reply.tokens)

@@ -114,7 +114,7 @@ def _decoder(rows: int) -> Qwen3Model:
     config = Qwen3Config(
         vocab_size=rows,
         hidden_size=WIDTH,
-        intermediate_size=96,
+        intermediate_size=128,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
