@@ -65,13 +65,18 @@ def client_settings(ports: Ports) -> ClientSettings:
         embedding_target=f"{LOOPBACK}:{ports.embedding}",
         reranker_target=f"{LOOPBACK}:{ports.reranker}",
         reader_target=f"{LOOPBACK}:{ports.reader}",
+        vlm_target=f"{LOOPBACK}:{ports.vlm}",
     )
 
 
 def client_of(targets: ClientSettings) -> AsyncClient:
     """A client of these services."""
     return AsyncClient(
-        targets.router_target, targets.embedding_target, targets.reranker_target, reader=targets.reader_target
+        targets.router_target,
+        targets.embedding_target,
+        targets.reranker_target,
+        reader=targets.reader_target,
+        vlm=targets.vlm_target,
     )
 
 

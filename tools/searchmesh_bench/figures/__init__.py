@@ -16,6 +16,7 @@ from searchmesh_bench.figures.quality import quality
 from searchmesh_bench.figures.reader import reader
 from searchmesh_bench.figures.reranking import reranking
 from searchmesh_bench.figures.search import search
+from searchmesh_bench.figures.vision import vision
 from searchmesh_bench.mesh import Mesh, own_mesh, running_mesh
 
 __all__ = ["FIGURES", "Comparison", "Figure", "Mesh", "own_mesh", "running_mesh"]
@@ -34,6 +35,7 @@ FIGURES: Mapping[str, Callable[[Mesh], Awaitable[Figure]]] = {
         exporting,
         graphs_xlm,
         graphs_qwen,
+        vision,
     )
 }
 """Each figure by its name, in the order of the mesh's way: vectors, answers from the cache, searches, then all; at the
