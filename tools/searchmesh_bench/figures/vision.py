@@ -83,7 +83,7 @@ async def vision(_: Mesh) -> Figure:
         conditions=[
             f"{_LAYERS} layers with the sizes and the connector of {_MODEL}, random weights, fp32; PNG images of"
             f" {', '.join(f'{width} x {height}' for width, height in _SIZES)}, all at once.",
-            "Both sides decode and cut. Alone: image by image in one session, or crop by crop in as many as there are cores.",
+            "Both sides decode and cut. Alone: image by image in one session, or crop by crop in one a core.",
             f"Median of {_ROUNDS} rounds in turns.",
         ],
     )
