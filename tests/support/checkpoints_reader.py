@@ -40,8 +40,8 @@ def write_tokenizer(folder: Path) -> Tokenizer:
     return tokenizer
 
 
-def write_reader(folder: Path, *, seed: int = 0, **config: Any) -> Qwen2ForCausalLM:
-    """Write a Qwen2 that writes tokens; returns it, in float32."""
+def write_reader(folder: Path, *, seed: int = 0, endless: bool = False, **config: Any) -> Qwen2ForCausalLM:
+    """Write a Qwen2 that writes tokens; returns it, in float32. An `endless` one never ends a text by itself."""
     tokenizer = write_tokenizer(folder)
     end, turn = tokenizer.token_to_id("<|endoftext|>"), tokenizer.token_to_id("<|im_end|>")
     sizes = {
@@ -66,6 +66,9 @@ def write_reader(folder: Path, *, seed: int = 0, **config: Any) -> Qwen2ForCausa
             # A fresh model has zeros for biases and ones for norms, which would hide a mix-up.
             norm = "norm" in name
             weight.normal_(1.0 if norm else 0.0, 0.2 if norm else 0.15)
+        if endless:
+            # Tied to the embeddings, the logits of these are 0, and others are above.
+            model.get_input_embeddings().weight[[end, turn]] = 0
     model.generation_config.eos_token_id = [turn, end]
     model.generation_config.pad_token_id = end
     model.save_pretrained(folder)

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-from pydantic import BeforeValidator, Field
-from pydantic_settings import NoDecode
+from pydantic import Field
 
 from searchmesh.batching import Limits
 from searchmesh.images import ImageSettings
-from searchmesh.triton import parse_routes
+from searchmesh.triton.settings import TritonSettings
 
 
-class EncodingSettings(ImageSettings):
-    """Where the models are and how they are fed."""
-
-    triton_url: str = "127.0.0.1:8001"
-    """gRPC address of tritonserver."""
-
-    triton_routes: Annotated[dict[str, str], NoDecode, BeforeValidator(parse_routes)] = Field(default_factory=dict)
-    """Models that another tritonserver has, as ``model=address``, separated by commas."""
-
-    model_repository: Path = Path("repository")
-    """Folder of exported models; services read cards and tokenizers from it, Triton reads the graphs."""
+class EncodingSettings(ImageSettings, TritonSettings):
+    """How the models are fed."""
 
     default_model: str = "all-MiniLM-L6-v2"
     """Model of requests that name none. The service is ready when Triton has it."""
@@ -69,9 +56,6 @@ class EncodingSettings(ImageSettings):
 
     images_at_once: int = Field(default=8, ge=1)
     """Images between file and features at a time (14 MiB each at 602,112 pixels)."""
-
-    tokenizer_threads: int = Field(default=2, ge=1)
-    """Threads for texts that take long to tokenise."""
 
     @property
     def limits(self) -> Limits:

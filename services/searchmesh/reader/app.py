@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from searchmesh.fetch import Fetcher
+from searchmesh.reader.model.decoded import DecodedGenerators
 from searchmesh.reader.model.generator import Generators
-from searchmesh.reader.model.undecoded import Undecoded
 from searchmesh.reader.models import ModelsServicer
 from searchmesh.reader.reading import PageReader
 from searchmesh.reader.sandbox import Pool
 from searchmesh.reader.servicer import ReaderServicer
 from searchmesh.reader.settings import ReaderSettings
 from searchmesh.runtime.server import Service
+from searchmesh.triton import TritonBackend, TritonPools
 from searchmesh.v1 import models_pb2, reader_pb2
 
 
@@ -24,7 +26,9 @@ async def build(settings: ReaderSettings, generators: Generators | None = None) 
     # The processes of the sandbox are programs of their own: gRPC need not prepare to be copied into them, and complain
     # that it cannot.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
-    generators = generators or Undecoded(settings)
+    if generators is None:
+        backend = TritonPools(settings.triton_url, settings.triton_routes, partial(TritonBackend, tls=settings.tls))
+        generators = DecodedGenerators(settings, backend)
     fetcher = Fetcher(settings)
     pool = Pool(
         size=settings.parsers,

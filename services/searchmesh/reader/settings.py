@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pydantic import Field
 
 from searchmesh.fetch import FetchSettings
+from searchmesh.generation import GenerationSettings
 
 
-class ReaderSettings(FetchSettings):
-    """What the reader has besides the settings of every service that fetches URLs."""
+class ReaderSettings(FetchSettings, GenerationSettings):
+    """What the reader has besides the settings of services that fetch URLs and of those that write texts. The RULES
+    engine needs no tritonserver."""
 
     port: int = Field(default=7103, ge=0, le=65335)
     """gRPC port."""
-
-    triton_url: str = "127.0.0.1:8001"
-    """gRPC address of tritonserver; the RULES engine needs none."""
-
-    model_repository: Path = Path("repository")
-    """Folder of exported models; the service reads cards and tokenizers from it."""
 
     reader_model: str = "ReaderLM-v2"
     """Model of requests that name none."""

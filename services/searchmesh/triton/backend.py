@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from enum import IntEnum
 from typing import Any, Protocol
 
@@ -40,8 +40,8 @@ class Backend(Protocol):
 
     def stream(
         self, model: str, inputs: Tensors, outputs: Sequence[str], *, deadline: Deadline
-    ) -> AsyncIterator[dict[str, Tensor]]:
-        """The responses of a decoupled model, as they come. Closing the iterator ends the work on it.
+    ) -> AsyncGenerator[dict[str, Tensor], None]:
+        """The responses of a decoupled model, as they come. Closing the generator ends the work on it.
 
         Raises InvalidArgument besides: such a model looks at what it is asked for itself.
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from itertools import count
 
 import grpc
@@ -80,8 +80,8 @@ class TritonBackend:
 
     async def stream(
         self, model: str, inputs: Tensors, outputs: Sequence[str], *, deadline: Deadline
-    ) -> AsyncIterator[dict[str, Tensor]]:
-        """See `Backend.stream`. Closing the iterator cancels the generation."""
+    ) -> AsyncGenerator[dict[str, Tensor], None]:
+        """See `Backend.stream`. Closing the generator cancels the generation."""
         request = _request(model, inputs, outputs)
         request.id = str(next(self._ids))
         request.parameters["triton_enable_empty_final_response"].bool_param = True

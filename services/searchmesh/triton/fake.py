@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,7 +92,7 @@ class FakeBackend:
 
     async def stream(
         self, model: str, inputs: Tensors, outputs: Sequence[str], *, deadline: Deadline
-    ) -> AsyncIterator[dict[str, Tensor]]:
+    ) -> AsyncGenerator[dict[str, Tensor], None]:
         """See `Backend.stream`: one response per input id."""
         for token in inputs["input_ids"].reshape(-1):
             yield {name: np.asarray([token]) for name in outputs}

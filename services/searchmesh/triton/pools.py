@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 from searchmesh.runtime.deadlines import Deadline
 from searchmesh.triton.backend import Backend, Priority, Tensor, Tensors
@@ -35,7 +35,7 @@ class TritonPools:
 
     def stream(
         self, model: str, inputs: Tensors, outputs: Sequence[str], *, deadline: Deadline
-    ) -> AsyncIterator[dict[str, Tensor]]:
+    ) -> AsyncGenerator[dict[str, Tensor], None]:
         """See `Backend.stream`."""
         return self._pool(model).stream(model, inputs, outputs, deadline=deadline)
 

@@ -1,0 +1,98 @@
+"""The decoders of tritonserver as this service sees them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from searchmesh.catalog import Card, ExportedModel, load_card
+from searchmesh.generation import Decoder, Decoders, Finish, Options, Written
+from searchmesh.reader.model import generator
+from searchmesh.reader.model.generator import Generated, Sampling
+from searchmesh.reader.settings import ReaderSettings
+from searchmesh.runtime.deadlines import Deadline
+from searchmesh.runtime.errors import FailedPrecondition, InvalidArgument
+from searchmesh.triton import Backend
+from searchmesh.v1 import models_pb2
+
+_FINISHES = {Finish.STOP: generator.Finish.STOP, Finish.LENGTH: generator.Finish.LENGTH}
+
+
+class DecodedGenerators:
+    """`Generators` of exported models."""
+
+    def __init__(self, settings: ReaderSettings, backend: Backend) -> None:
+        self._default = settings.reader_model
+        self._repository = settings.model_repository
+        self._backend = backend
+        self._decoders = Decoders(settings, backend, _serves, default=settings.reader_model)
+
+    async def get(self, name: str) -> DecodedGenerator:
+        """See `Generators.get`."""
+        name = name or self._default
+        if not _reads_html(card := load_card(name)):
+            raise InvalidArgument("model", f"{name} is of kind {card.kind} and reads no HTML")
+        decoder = self._decoders.get(name)
+        if not await self._decoders.ready(name):
+            raise FailedPrecondition(
+                f"model {name} is exported in {self._repository}, but the inference backend has not loaded it",
+                reason="MODEL_NOT_LOADED",
+            )
+        return DecodedGenerator(decoder)
+
+    async def describe(self) -> list[models_pb2.Model]:
+        """See `Generators.describe`."""
+        return await self._decoders.describe()
+
+    async def close(self) -> None:
+        """See `Generators.close`."""
+        self._decoders.close()
+        await self._backend.close()
+
+
+class DecodedGenerator:
+    """`Generator` of one exported model."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+
+    @property
+    def card(self) -> Card:
+        """See `Generator.card`."""
+        return self._decoder.card
+
+    @property
+    def max_tokens(self) -> int:
+        """See `Generator.max_tokens`."""
+        return self._decoder.max_tokens
+
+    async def count(self, texts: Sequence[str]) -> list[int]:
+        """See `Generator.count`."""
+        return await self._decoder.count(texts)
+
+    async def generate(
+        self, prompt: str, sampling: Sampling, *, deadline: Deadline
+    ) -> AsyncGenerator[str | Generated, None]:
+        """See `Generator.generate`."""
+        options = Options(
+            max_new_tokens=sampling.max_new_tokens,
+            repetition_penalty=sampling.repetition_penalty,
+            json_schema=sampling.json_schema,
+            draft=sampling.copies,
+        )
+        options.check()
+        tensors = await self._decoder.prompt(prompt)
+        async with aclosing(self._decoder.write(tensors, options, deadline=deadline)) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, Written):
+                    yield Generated(_FINISHES[piece.finish], piece.input_tokens, piece.output_tokens)
+                else:
+                    yield piece
+
+
+def _serves(model: ExportedModel) -> bool:
+    return _reads_html(model.card)
+
+
+def _reads_html(card: Card) -> bool:
+    return card.generation is not None and card.generation.html is not None
