@@ -243,7 +243,9 @@ async def test_tokens_that_the_model_does_not_have_are_refused(backend: TritonBa
 
 async def test_a_prompt_without_room_is_refused_before_it_is_sent(decoder: Decoder) -> None:
     with pytest.raises(InvalidArgument, match=r"page: has 500 tokens, with max_new_tokens 20 it needs 520; .* is 512"):
-        await anext(decoder.write({"input_ids": np.ones(500, np.int64)}, Options(20), deadline=Deadline(), field="page"))
+        await anext(
+            decoder.write({"input_ids": np.ones(500, np.int64)}, Options(20), deadline=Deadline(), field="page")
+        )
 
 
 async def test_a_text_of_its_own_prompt(decoder: Decoder, model: PreTrainedModel) -> None:
