@@ -134,6 +134,16 @@ async def test_a_process_that_took_much_memory_makes_room_for_another(pool: Pool
     assert await _call(pool, jobs.pid) != before
 
 
+async def test_a_large_service_wears_out_no_process() -> None:
+    ballast = bytearray(os.urandom(300 * 1024 * 1024))
+    pool = Pool(size=1, memory_mb=512, limit_s=10, waiting=2)
+    await pool.start()
+    pids = {await _call(pool, jobs.pid) for _ in range(3)}
+    await pool.close()
+    assert len(pids) == 1
+    assert ballast[0] >= 0
+
+
 async def test_a_slow_caller_holds_no_process(pool: Pool) -> None:
     async with aclosing(pool.run(jobs.count, 1000, deadline=Deadline(), field="x")) as numbers:
         await anext(numbers)

@@ -71,8 +71,8 @@ def answer(published: Published, ids: Sequence[int], seen: Tensor, most: int) ->
     cache = None
     with torch.inference_mode():
         while len(tokens) < most and (not tokens or tokens[-1] != end):
-            output = published.decoder(inputs_embeds=vectors, past_key_values=cache, use_cache=True)
-            cache = output.past_key_values
+            output = published.decoder(inputs_embeds=vectors, cache=cache, use_cache=True)
+            cache = output.cache
             tokens.append(int((published.head @ output.last_hidden_state[0, -1]).argmax()))
             vectors = published.decoder.get_input_embeddings()(torch.tensor([tokens[-1:]]))
     return tokens

@@ -19,7 +19,11 @@ def _tree(kind: type[SearchmeshError]) -> Iterator[type[SearchmeshError]]:
         yield from _tree(sub)
 
 
-ALL = [kind for kind in _tree(SearchmeshError) if not kind.__name__.startswith("_")]
+ALL = [
+    kind
+    for kind in _tree(SearchmeshError)
+    if kind.__module__ == errors.__name__ and not kind.__name__.startswith("_")
+]
 
 
 def _make(kind: type[SearchmeshError]) -> SearchmeshError:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import re
 import resource
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from searchmesh.reader.sandbox import frames
@@ -73,9 +75,17 @@ def _work(results: BinaryIO, job: Callable[..., Any], arguments: tuple[Any, ...]
     else:
         # Memory that one large document took, the allocator keeps: such a process makes room for a fresh one.
         most, _ = resource.getrlimit(resource.RLIMIT_AS)
-        return frames.DONE, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 > _WORN * most
+        return frames.DONE, _peak_bytes() > _WORN * most
     # Only here, after the handler, is the memory free that the job held.
     return frames.BROKEN, problem
+
+
+def _peak_bytes() -> int:
+    """The most memory that this process has held. `getrusage` would not do: its maximum outlives `exec`, and so is at
+    least what the service held when it started the process."""
+    status = Path("/proc/self/status").read_text()
+    (kilobytes,) = re.findall(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
+    return int(kilobytes) * 1024
 
 
 def _send(results: BinaryIO, kind: str, value: Any) -> None:
