@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -16,6 +15,7 @@ from transformers import PreTrainedModel
 
 from searchmesh.catalog import ModelRepository
 from searchmesh.generation import Decoder, GenerationSettings, Options, Written
+from searchmesh.generation.writing import stream
 from searchmesh.local import MeshSettings, free_port_offset
 from searchmesh.local.control import down, up_detached
 from searchmesh.runtime.deadlines import Deadline
@@ -23,7 +23,6 @@ from searchmesh.triton import TritonBackend
 from support.exports import export
 
 MODEL = "ReaderLM-v2"
-OUTPUTS = ["token_ids", "end"]
 
 
 @contextmanager
@@ -92,11 +91,11 @@ async def tokens(backend: TritonBackend, ids: Sequence[int], options: Options) -
     """A text's tokens, as tritonserver sends them."""
     found: list[int] = []
     deadline = Deadline.after(60)
-    inputs = {"input_ids": np.array(ids, np.int64), "options": options.to_tensor(deadline)}
-    async for answer in backend.stream(MODEL, inputs, OUTPUTS, deadline=deadline):
-        found += answer["token_ids"].tolist()
-        if "end" in answer:
-            assert json.loads(answer["end"].tobytes())["output_tokens"] == len(found)
+    prompt = {"input_ids": np.array(ids, np.int64)}
+    async for new, end in stream(backend, MODEL, prompt, options, deadline):
+        found += new
+        if end is not None:
+            assert end["output_tokens"] == len(found)
     return found
 
 

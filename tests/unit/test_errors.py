@@ -20,9 +20,7 @@ def _tree(kind: type[SearchmeshError]) -> Iterator[type[SearchmeshError]]:
 
 
 ALL = [
-    kind
-    for kind in _tree(SearchmeshError)
-    if kind.__module__ == errors.__name__ and not kind.__name__.startswith("_")
+    kind for kind in _tree(SearchmeshError) if kind.__module__ == errors.__name__ and not kind.__name__.startswith("_")
 ]
 
 

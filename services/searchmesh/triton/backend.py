@@ -41,9 +41,8 @@ class Backend(Protocol):
     def stream(
         self, model: str, inputs: Tensors, outputs: Sequence[str], *, deadline: Deadline
     ) -> AsyncGenerator[dict[str, Tensor], None]:
-        """The responses of a decoupled model, as they come. Closing the generator ends the work on it.
-
-        Raises InvalidArgument besides: such a model looks at what it is asked for itself.
+        """The responses of a decoupled model, as they come. Closing the generator gives the request up: by a
+        second one with its id and no inputs, which the model has to understand.
         """
         ...
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from itertools import count
+from contextlib import aclosing
+from secrets import token_hex
 
 import grpc
 import grpc.aio
@@ -18,13 +19,13 @@ from searchmesh.runtime.errors import (
     Cancelled,
     DeadlineExceeded,
     Internal,
-    InvalidArgument,
     Overloaded,
     SearchmeshError,
 )
 from searchmesh.runtime.telemetry import inject, span
 from searchmesh.runtime.tls import Tls
 from searchmesh.triton.backend import Priority, Tensor, Tensors
+from searchmesh.triton.streaming import GRACE_S, Streams
 
 _DTYPES = {
     "BOOL": np.bool_, "INT8": np.int8, "INT32": np.int32, "INT64": np.int64, "UINT8": np.uint8,
@@ -46,7 +47,7 @@ class TritonBackend:
         # Retries are made here and not by the channel: Triton says UNAVAILABLE for a full queue, too.
         self._channel = connect(url, tls=tls, retry=False)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
-        self._ids = count(1)
+        self._streams = Streams()
 
     async def infer(
         self,
@@ -81,24 +82,22 @@ class TritonBackend:
     async def stream(
         self, model: str, inputs: Tensors, outputs: Sequence[str], *, deadline: Deadline
     ) -> AsyncGenerator[dict[str, Tensor], None]:
-        """See `Backend.stream`. Closing the generator cancels the generation."""
+        """See `Backend.stream`. Closing the generator gives the request up."""
         request = _request(model, inputs, outputs)
-        request.id = str(next(self._ids))
+        request.id = token_hex(8)
         request.parameters["triton_enable_empty_final_response"].bool_param = True
-        # Otherwise an error of a stream would be a text without its status.
-        metadata = (*inject(only_sampled=True), ("triton_grpc_error", "true"))
-        call = self._stub.ModelStreamInfer(iter([request]), timeout=deadline.remaining_s(), metadata=metadata)
+        remaining = deadline.remaining_s()
+        timeout = None if remaining is None else remaining + GRACE_S
+        call = self._stub.ModelStreamInfer(timeout=timeout, metadata=inject(only_sampled=True))
         try:
-            async for reply in call:
-                answer = reply.infer_response
-                if answer.outputs:
-                    yield _tensors(answer)
-                if answer.parameters["triton_final_response"].bool_param:
-                    return
+            async with aclosing(self._streams.responses(call, request, deadline)) as responses:
+                async for response in responses:
+                    if response.error_message:
+                        raise _failure(model, response.error_message)
+                    if response.infer_response.outputs:
+                        yield _tensors(response.infer_response)
         except grpc.aio.AioRpcError as raised:
-            raise _refusal(raised) or _error(model, raised) from None
-        finally:
-            call.cancel()
+            raise _error(model, raised) from None
 
     async def ready(self, model: str) -> bool:
         """See `Backend.ready`. Asks for the model: the server's own readiness stays true without it."""
@@ -110,6 +109,7 @@ class TritonBackend:
 
     async def close(self) -> None:
         """See `Backend.close`."""
+        await self._streams.close()
         await self._channel.close(None)
 
 
@@ -130,12 +130,11 @@ def _tensors(reply: service_pb2.ModelInferResponse) -> dict[str, Tensor]:
     }
 
 
-def _refusal(error: grpc.aio.AioRpcError) -> InvalidArgument | None:
-    """What a model that streams has against a request, in the form ``field: problem``."""
-    if error.code() is not grpc.StatusCode.INVALID_ARGUMENT:
-        return None
-    field, _, problem = (error.details() or "").partition(": ")
-    return InvalidArgument(field, problem)
+def _failure(model: str, text: str) -> SearchmeshError:
+    """What an error in a stream, which comes without a status, means."""
+    if "unknown model" in text or "not ready" in text:
+        return _not_ready(model)
+    return Internal(f"the model {model} failed: {text}", reason="BACKEND_FAILED")
 
 
 def _error(model: str, error: grpc.aio.AioRpcError) -> SearchmeshError:

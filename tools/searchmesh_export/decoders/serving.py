@@ -90,11 +90,12 @@ class Serving:
         config = ModelConfig(name=self.name, backend="python")
         # Requests are not Triton's to batch: each stays with the model until its text has ended.
         config.model_transaction_policy.decoupled = True
-        for name, kind in INPUTS.items():
-            config.input.add(name=name, data_type=kind, dims=[-1])
+        inputs = {name: [-1] for name in INPUTS}
         if self.illustrated:
-            for name, dims in {"image_features": [-1, self.config.hidden_size], "image_index": [-1]}.items():
-                config.input.add(name=name, data_type=IMAGE_INPUTS[name], dims=dims, optional=True)
+            inputs |= {"image_features": [-1, self.config.hidden_size], "image_index": [-1]}
+        for name, dims in inputs.items():
+            # All are optional because a request without any is one, too: it gives another one up.
+            config.input.add(name=name, data_type=(INPUTS | IMAGE_INPUTS)[name], dims=dims, optional=True)
         for name, kind in OUTPUTS.items():
             config.output.add(name=name, data_type=kind, dims=[-1])
         kind = ModelInstanceGroup.KIND_CPU if self.device == "cpu" else ModelInstanceGroup.KIND_GPU

@@ -1,9 +1,10 @@
 """Writes texts with 1/model.onnx inside Triton's Python backend: a decoupled model that streams tokens.
 
 Self-contained: Triton starts it with the files beside it and nothing else of its exporter. A request has ``input_ids``
-INT64 [length] and ``options`` UINT8 [bytes], a JSON object (`Options`); a response has ``token_ids`` INT64 [new], the
-last one also ``end`` UINT8 [bytes], a JSON object (`End`). A client that goes away ends its request. A model that reads
-images may get ``image_features`` FP32 [features, width] and ``image_index`` INT64 [length] (`Pictures`).
+INT64 [length] and ``options`` UINT8 [bytes], a JSON object (`Options`); a model that reads images may get
+``image_features`` FP32 [features, width] and ``image_index`` INT64 [length] (`Pictures`). A response has ``token_ids``
+INT64 [new]; the last one has ``end`` UINT8 [bytes], a JSON object: `End`, or ``error`` (a `Kind`) and ``message``. A
+request without inputs ends the one with the same id, whose client wants no more of it.
 
 onnxruntime-genai, which builds the graph, could also run it. Its Engine takes requests into a running batch only on
 PagedAttention, which has no CPU kernel: elsewhere a request waits until the whole batch before it has ended, stop
@@ -17,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
@@ -24,18 +26,9 @@ import triton_python_backend_utils as pb_utils
 from .graph import Graph
 from .guidance import Guides
 from .loop import Limits, Loop
-from .options import Kind, Options, Problem
+from .options import Kind, Options, Problem, invalid
 from .pictures import Pictures
 from .stream import End, Stream
-
-_CODES = {
-    Kind.INVALID: "INVALID_ARG",
-    Kind.FULL: "UNAVAILABLE",
-    Kind.EXPIRED: "UNAVAILABLE",
-    Kind.CANCELLED: "CANCELLED",
-    Kind.FAILED: "INTERNAL",
-}
-"""Of `pb_utils.TritonError`, which is not there yet while Triton imports this file."""
 
 
 class TritonPythonModel:
@@ -59,12 +52,21 @@ class TritonPythonModel:
         self._guides = Guides(folder / "tokenizer.json", self._vocabulary, self._ends)
         self._width = graph.added_width
         self._loop = Loop(graph, limits)
+        self._streams: WeakValueDictionary[str, Stream] = WeakValueDictionary()
+        """By the id of their request."""
 
     def execute(self, requests: Sequence[Any]) -> None:
         for request in requests:
             reply = _Reply(request.get_response_sender())
+            if not request.inputs():
+                if (given_up := self._streams.get(request.request_id())) is not None:
+                    given_up.cancel()
+                reply.finish()
+                continue
             try:
-                self._loop.submit(self._stream(request, reply))
+                stream = self._stream(request, reply)
+                self._streams[request.request_id()] = stream
+                self._loop.submit(stream)
             except Problem as problem:
                 reply.fail(problem)
             except Exception as error:
@@ -74,7 +76,7 @@ class TritonPythonModel:
         options = Options.parse(_input(request, "options").tobytes())
         ids = _input(request, "input_ids").tolist()
         if not ids or min(ids) < 0 or max(ids) >= self._vocabulary:
-            raise Problem(Kind.INVALID, f"input_ids: have to be one or more tokens below {self._vocabulary}")
+            raise invalid("input_ids", f"have to be one or more tokens below {self._vocabulary}")
         pictures = _pictures(request, len(ids), self._width)
         return Stream(ids, options, self._guides.of(options), reply, self._ends, pictures)
 
@@ -90,14 +92,21 @@ class _Reply:
 
     def send(self, tokens: Sequence[int], end: End | None) -> None:
         outputs = [pb_utils.Tensor("token_ids", np.array(tokens, np.int64))]
-        if end is not None:
-            outputs.append(pb_utils.Tensor("end", np.frombuffer(json.dumps(asdict(end)).encode(), np.uint8)))
-        flags = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL if end is not None else 0
-        self._sender.send(pb_utils.InferenceResponse(outputs), flags=flags)
+        if end is None:
+            self._sender.send(pb_utils.InferenceResponse(outputs))
+        else:
+            self._last([*outputs, _json("end", asdict(end))])
 
     def fail(self, problem: Problem) -> None:
-        error = pb_utils.TritonError(str(problem), getattr(pb_utils.TritonError, _CODES[problem.kind]))
-        self._sender.send(pb_utils.InferenceResponse(error=error), flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+        # An error of Triton's would come without its status.
+        self._last([_json("end", {"error": problem.kind.value, "message": str(problem)})])
+
+    def finish(self) -> None:
+        self._sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
+    def _last(self, outputs: Sequence[Any]) -> None:
+        flags = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+        self._sender.send(pb_utils.InferenceResponse(outputs), flags=flags)
 
     def cancelled(self) -> bool:
         return bool(self._sender.is_cancelled())
@@ -111,5 +120,12 @@ def _pictures(request: Any, length: int, width: int) -> Pictures | None:
     return Pictures.checked(features.as_numpy(), index.as_numpy(), length, width)
 
 
+def _json(name: str, value: dict[str, Any]) -> Any:
+    return pb_utils.Tensor(name, np.frombuffer(json.dumps(value).encode(), np.uint8))
+
+
 def _input(request: Any, name: str) -> Any:
-    return pb_utils.get_input_tensor_by_name(request, name).as_numpy().reshape(-1)
+    tensor = pb_utils.get_input_tensor_by_name(request, name)
+    if tensor is None:
+        raise invalid(name, "is missing")
+    return tensor.as_numpy().reshape(-1)

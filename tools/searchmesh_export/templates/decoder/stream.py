@@ -46,7 +46,7 @@ class Reply(Protocol):
         ...
 
     def cancelled(self) -> bool:
-        """Whether nobody listens any more."""
+        """Whether the client has gone."""
         ...
 
 
@@ -67,6 +67,7 @@ class Stream:
         """Row of the cache, once it has one."""
         self.cached = 0
         """How many of its tokens are in the cache. While the text is written, all but the last one."""
+        self._given_up = False
         self.reply = reply
         self._ids = list(prompt)
         self._prompt = len(self._ids)
@@ -106,8 +107,12 @@ class Stream:
         """Raise Problem if nobody needs the text any more."""
         if time.monotonic() >= self._until:
             raise Problem(Kind.EXPIRED, "the timeout expired")
-        if self.reply.cancelled():
+        if self._given_up or self.reply.cancelled():
             raise Problem(Kind.CANCELLED, "the request was cancelled")
+
+    def cancel(self) -> None:
+        """Have it end before the next step. May be called by any thread."""
+        self._given_up = True
 
     def draft(self, ngram: int, most: int) -> list[int]:
         """Tokens that may come next; none where drafting is not wanted or finds none."""
