@@ -6,14 +6,14 @@ ARG PYTHON=3.11-slim-bookworm
 FROM python:${PYTHON} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY services services
 COPY tools tools
 # Comma-separated extras of pyproject.toml that the services of this image need besides the base.
 ARG EXTRAS=""
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 RUN python -m venv /opt/searchmesh \
-    && /opt/searchmesh/bin/pip install ".${EXTRAS:+[${EXTRAS}]}" \
+    && /opt/searchmesh/bin/pip install --constraint constraints.txt ".${EXTRAS:+[${EXTRAS}]}" \
     && find /opt/searchmesh -name '__pycache__' -prune -exec rm -rf {} + \
     && /opt/searchmesh/bin/python -m compileall -q /opt/searchmesh/lib
 

@@ -77,11 +77,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sources = folder / "sources"
     for source in ("services", "tools"):
         shutil.copytree(ROOT / source, sources / source, ignore=shutil.ignore_patterns("__pycache__"))
-    for source in ("pyproject.toml", "README.md", "LICENSE"):
+    for source in ("pyproject.toml", "constraints.txt", "README.md", "LICENSE"):
         shutil.copy(ROOT / source, sources)
     venv.create(folder / "venv", with_pip=True)
     python = folder / "venv" / "bin" / "python"
-    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "."]
+    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    command += ["--constraint", "constraints.txt", "."]
     done = subprocess.run(command, cwd=sources, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return python
