@@ -61,7 +61,12 @@ class FakeMesh:
                 )
             ),
         ]
+        self.models = [models_pb2.Model(name="fake", kind="embedding", dimensions=[DIMENSIONS], ready=True)]
         self.questions: list[vlm_pb2.GenerateRequest] = []
+        self.question_seconds: list[float | None] = []
+        """What the caller of each question granted for its answer."""
+        self.left_early = 0
+        """Answers whose caller went away."""
         self.answer_events = [
             vlm_pb2.GenerateResponse(text="a "),
             vlm_pb2.GenerateResponse(text="boat"),
@@ -157,16 +162,18 @@ class FakeMesh:
     async def Generate(self, request: vlm_pb2.GenerateRequest, call: Call) -> AsyncIterator[vlm_pb2.GenerateResponse]:
         await self._enter()
         self.questions.append(request)
+        self.question_seconds.append(call.deadline.remaining_s())
+        self.left_early += 1
         for event in self.answer_events:
             yield event
+        self.left_early -= 1
 
     async def List(
         self, request: models_pb2.ListModelsRequest | router_pb2.ListCollectionsRequest, call: Call
     ) -> models_pb2.ListModelsResponse | router_pb2.ListCollectionsResponse:
         await self._enter()
         if isinstance(request, models_pb2.ListModelsRequest):
-            model = models_pb2.Model(name="fake", kind="embedding", dimensions=[DIMENSIONS], ready=True)
-            return models_pb2.ListModelsResponse(models=[model])
+            return models_pb2.ListModelsResponse(models=self.models)
         return router_pb2.ListCollectionsResponse(collections=[self._collection(name) for name in self.collections])
 
     async def Create(self, request: router_pb2.CreateCollectionRequest, call: Call) -> router_pb2.Collection:

@@ -81,6 +81,19 @@ def test_services_find_each_other_whatever_the_callers_environment_says(
         assert env["SEARCHMESH_RERANKER_TARGET"] == "127.0.0.1:7112"
 
 
+def test_the_reader_has_images_read_by_a_service_beside_it_or_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings = MeshSettings(home=tmp_path, port_offset=10)
+    (alone,) = children(settings, "home/run/", ["reader"])
+    assert "SEARCHMESH_VLM_TARGET" not in alone.env
+    monkeypatch.setenv("SEARCHMESH_VLM_TARGET", "vlm.example:7104")
+    (alone,) = children(settings, "home/run/", ["reader"])
+    assert alone.env["SEARCHMESH_VLM_TARGET"] == "vlm.example:7104"
+    beside, _ = children(settings, "home/run/", ["reader", "vlm"])
+    assert beside.env["SEARCHMESH_VLM_TARGET"] == "127.0.0.1:7114"
+
+
 def test_an_unknown_child_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match=r"has redis; the children are redis-cache"):
         children(MeshSettings(home=tmp_path), "home/run/", ["redis"])

@@ -165,7 +165,7 @@ def _remark(started: ReadStarted, finished: ReadFinished) -> str:
         page.published_time,
         f"read by {started.model or 'rules'} ({started.reason})",
         f"{finished.finish_reason}" if finished.finish_reason != "stop" else "",
-        f"fidelity {finished.fidelity:.2f}" if started.engine == "model" else "",
+        "" if started.engine == "rules" or finished.fidelity is None else f"fidelity {finished.fidelity:.2f}",
         counted(finished.output_tokens, "token"),
         f"ms: {stages(finished.timings)}",
     ]

@@ -68,8 +68,8 @@ class ReadFinished:
     """The end of a reading."""
 
     finish_reason: words.FinishReason
-    fidelity: float
-    """Share of the text's word trigrams that the page has, 0 to 1."""
+    fidelity: float | None
+    """Share of the text's word trigrams that the page has, 0 to 1; None for an image."""
     input_tokens: int
     output_tokens: int
     chunks: int
@@ -161,7 +161,7 @@ def _started(message: reader_pb2.ReadStarted) -> ReadStarted:
 def _finished(message: reader_pb2.ReadFinished) -> ReadFinished:
     return ReadFinished(
         finish_reason=words.word_of(message.finish_reason, words.FINISH_REASONS),
-        fidelity=message.fidelity,
+        fidelity=message.fidelity if message.HasField("fidelity") else None,
         input_tokens=message.input_tokens,
         output_tokens=message.output_tokens,
         chunks=message.chunks,

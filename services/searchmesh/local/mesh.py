@@ -22,16 +22,17 @@ from searchmesh.runtime.errors import FailedPrecondition, InvalidArgument, Searc
 
 log = logging.getLogger(__name__)
 
-_BUILDERS: Mapping[str, Callable[[MeshSettings, str], Child]] = {
-    "redis-cache": lambda settings, _: redis.cache(settings),
-    "redis-index": lambda settings, _: redis.index(settings),
-    "triton": triton,
-    "embedding": lambda settings, _: services.embedding(settings),
-    "reranker": lambda settings, _: services.reranker(settings),
-    "reader": lambda settings, _: services.reader(settings),
-    "vlm": lambda settings, _: services.vlm(settings),
-    "router": lambda settings, _: services.router(settings),
+_BUILDERS: Mapping[str, Callable[[MeshSettings, str, Collection[str]], Child]] = {
+    "redis-cache": lambda settings, _run, _names: redis.cache(settings),
+    "redis-index": lambda settings, _run, _names: redis.index(settings),
+    "triton": lambda settings, run, _names: triton(settings, run),
+    "embedding": lambda settings, _run, _names: services.embedding(settings),
+    "reranker": lambda settings, _run, _names: services.reranker(settings),
+    "reader": lambda settings, _run, names: services.reader(settings, with_vlm="vlm" in names),
+    "vlm": lambda settings, _run, _names: services.vlm(settings),
+    "router": lambda settings, _run, _names: services.router(settings),
 }
+"""Each is given the settings, the mark of the run, and the names of all children that run."""
 
 NAMES = tuple(_BUILDERS)
 """Every child, each after those that it needs."""
@@ -41,7 +42,7 @@ def children(settings: MeshSettings, run: str, names: Collection[str] = NAMES) -
     """The named children in order of start. Raises FailedPrecondition if a program or a model is missing."""
     if unknown := sorted(set(names) - set(NAMES)):
         raise InvalidArgument("only", f"has {', '.join(unknown)}; the children are {', '.join(NAMES)}")
-    return [build(settings, run) for name, build in _BUILDERS.items() if name in names]
+    return [build(settings, run, names) for name, build in _BUILDERS.items() if name in names]
 
 
 @asynccontextmanager

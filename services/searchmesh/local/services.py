@@ -23,12 +23,14 @@ def reranker(settings: MeshSettings) -> Child:
     return _child(settings, "reranker", settings.ports.reranker, needs=("triton",))
 
 
-def reader(settings: MeshSettings) -> Child:
-    """The reader, which needs nobody: its rules work without a model."""
+def reader(settings: MeshSettings, *, with_vlm: bool) -> Child:
+    """The reader, which needs nobody: its rules work without a model. `with_vlm`: the vision-language service runs
+    beside it and reads images for it."""
     child = _child(settings, "reader", settings.ports.reader, needs=())
     # Whoever can call a service on the loopback address can fetch a URL without it, so there is nothing to protect.
     defaults = {"SEARCHMESH_FETCH_ENABLED": "true", "SEARCHMESH_PARSERS": str(_cores())}
-    return replace(child, env={**defaults, **child.env})
+    own = {"SEARCHMESH_VLM_TARGET": f"{LOOPBACK}:{settings.ports.vlm}"} if with_vlm else {}
+    return replace(child, env={**defaults, **child.env, **own})
 
 
 def vlm(settings: MeshSettings) -> Child:

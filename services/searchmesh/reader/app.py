@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from searchmesh.fetch import Fetcher
+from searchmesh.reader.images import ImageReader
 from searchmesh.reader.model.decoded import DecodedGenerators
 from searchmesh.reader.model.generator import Generators
 from searchmesh.reader.models import ModelsServicer
@@ -36,7 +37,8 @@ async def build(settings: ReaderSettings, generators: Generators | None = None) 
         limit_s=settings.parser_limit_s,
         waiting=settings.parsers_waiting,
     )
-    reader = PageReader(settings, pool, fetcher, generators)
+    images = ImageReader(settings)
+    reader = PageReader(settings, pool, fetcher, generators, images)
     try:
         yield Service(
             {
@@ -48,4 +50,5 @@ async def build(settings: ReaderSettings, generators: Generators | None = None) 
     finally:
         await pool.close()
         await fetcher.close()
+        await images.close()
         await generators.close()

@@ -6,7 +6,7 @@ import re
 from enum import Enum
 
 from searchmesh.reader.page import Source
-from searchmesh.runtime.errors import FailedPrecondition, InvalidArgument
+from searchmesh.runtime.errors import InvalidArgument
 
 
 class Kind(Enum):
@@ -18,6 +18,8 @@ class Kind(Enum):
     TEXT = "text"
     CODE = "code"
     """Data and programs, which are shown as they are."""
+    IMAGE = "image"
+    """Pixels, which a model has to look at."""
 
 
 ACCEPTED = (
@@ -32,7 +34,7 @@ ACCEPTED = (
     "application/octet-stream",
     "image/*",
 )
-"""What servers are asked for. Images are, so that the answer can say what they need."""
+"""What servers are asked for."""
 
 _BY_TYPE = {
     "text/html": Kind.HTML,
@@ -46,14 +48,22 @@ _BY_TYPE = {
 _UNTOLD = frozenset({"", "application/octet-stream", "binary/octet-stream", "application/unknown"})
 _CODE = frozenset({"json", "xml", "yaml", "javascript", "css", "csv"})
 _HTML_START = re.compile(rb"<(?:!doctype html|!--|\?xml|html|head|body|title|script|h1|div|p|table)\b", re.IGNORECASE)
-_IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
+_IMAGES = {
+    b"\x89PNG": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF8": "image/gif",
+    b"BM": "image/bmp",
+    b"II*\x00": "image/tiff",
+    b"MM\x00*": "image/tiff",
+}
+"""Types of images by their first bytes."""
 _SNIFFED = 1024
 
 
 def kind_of(source: Source) -> tuple[Kind, str]:
     """How to read a document, and the language of code.
 
-    Raises InvalidArgument for kinds that are not read, FailedPrecondition for images, which a model has to read.
+    Raises InvalidArgument for kinds that are not read.
     """
     media = source.content_type
     if media in _UNTOLD:
@@ -62,7 +72,7 @@ def kind_of(source: Source) -> tuple[Kind, str]:
         return _BY_TYPE[media], ""
     kind, _, name = media.partition("/")
     if kind == "image" and name != "svg+xml":
-        raise _is_image(source)
+        return Kind.IMAGE, ""
     language = name.rpartition("+")[2].removeprefix("x-")
     if language in _CODE:
         return Kind.CODE, language
@@ -76,8 +86,8 @@ def _sniffed(source: Source) -> Kind:
     start = source.body[:_SNIFFED].removeprefix(b"\xef\xbb\xbf").lstrip()
     if b"%PDF-" in start[:256]:
         return Kind.PDF
-    if start.startswith(_IMAGES) or (start.startswith(b"RIFF") and start[8:12] == b"WEBP"):
-        raise _is_image(source)
+    if image_type(source.body):
+        return Kind.IMAGE
     if _HTML_START.match(start) or b"<html" in start.lower():
         return Kind.HTML
     utf16 = start.startswith((b"\xff\xfe", b"\xfe\xff"))
@@ -86,7 +96,8 @@ def _sniffed(source: Source) -> Kind:
     return Kind.TEXT
 
 
-def _is_image(source: Source) -> FailedPrecondition:
-    return FailedPrecondition(
-        f"{source.field}: is an image; this service has no model that reads images", reason="MODEL_NOT_LOADED"
-    )
+def image_type(body: bytes) -> str:
+    """Media type of an image, told from its first bytes; empty for what is none."""
+    if body.startswith(b"RIFF") and body[8:12] == b"WEBP":
+        return "image/webp"
+    return next((media for start, media in _IMAGES.items() if body.startswith(start)), "")

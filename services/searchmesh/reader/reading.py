@@ -5,17 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
 
 from searchmesh.fetch import Fetcher
 from searchmesh.fetch.problems import Reason
 from searchmesh.reader import jobs
+from searchmesh.reader.events import Event, Finished, Started
+from searchmesh.reader.images import ImageReader
 from searchmesh.reader.kinds import ACCEPTED, Kind, kind_of
 from searchmesh.reader.model.generator import Generators
 from searchmesh.reader.model.planning import DoesNotFit, Plan, Planner
 from searchmesh.reader.model.writing import Outcome, write
 from searchmesh.reader.options import BYTES_PER_TOKEN, Engine, Format, ReadOptions
-from searchmesh.reader.page import Ending, PageInfo, Reference, Source, Summary
+from searchmesh.reader.page import Ending, PageInfo, Source, Summary
 from searchmesh.reader.sandbox import Pool
 from searchmesh.reader.settings import ReaderSettings
 from searchmesh.runtime.deadlines import Deadline
@@ -23,40 +24,17 @@ from searchmesh.runtime.errors import DeadlineExceeded, FailedPrecondition, Inva
 from searchmesh.runtime.rpc import Call
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
-    """An engine begins; text that came before is void."""
-
-    engine: Engine
-    model: str
-    reason: str
-    info: PageInfo
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The end."""
-
-    ending: Ending
-    fidelity: float
-    input_tokens: int
-    output_tokens: int
-    parts: int = 1
-    links: tuple[Reference, ...] = ()
-    images: tuple[Reference, ...] = ()
-
-
-Event = Started | str | Finished
-
-
 class PageReader:
-    """Reads pages with models, where there are any, and with rules."""
+    """Reads pages with models, where there are any, and with rules; has images read."""
 
-    def __init__(self, settings: ReaderSettings, pool: Pool, fetcher: Fetcher, generators: Generators) -> None:
+    def __init__(
+        self, settings: ReaderSettings, pool: Pool, fetcher: Fetcher, generators: Generators, images: ImageReader
+    ) -> None:
         self._settings = settings
         self._pool = pool
         self._fetcher = fetcher
         self._generators = generators
+        self._images = images
         self._planner = Planner(pool, settings)
 
     async def fetch(self, url: str, timeout_s: float | None, call: Call) -> Source:
@@ -78,6 +56,11 @@ class PageReader:
         kind, _ = kind_of(source)
         if options.json_schema:
             await self._pool.call(jobs.check_schema, options.json_schema, deadline=call.deadline, field="json_schema")
+        if kind is Kind.IMAGE and options.engine is not Engine.RULES:
+            async with aclosing(self._images.read(source, options, call)) as seen:
+                async for event in seen:
+                    yield event
+            return
         plan, reason = await self._choose(source, kind, options, call)
         if plan is not None:
             may_fall_back = options.engine is Engine.AUTO and not options.needs_model
@@ -136,7 +119,7 @@ class PageReader:
             return "repeated itself"
         if end.ending is Ending.OVERRUN:
             return "wrote more than the page has"
-        if end.fidelity < self._settings.min_fidelity:
+        if end.fidelity is not None and end.fidelity < self._settings.min_fidelity:
             return f"wrote what the page does not say (fidelity {end.fidelity:.2f})"
         return ""
 

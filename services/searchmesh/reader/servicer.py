@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 
+from searchmesh.reader.events import Event, Finished, Started
 from searchmesh.reader.options import Engine
 from searchmesh.reader.page import Ending, PageInfo
-from searchmesh.reader.reading import Event, Finished, PageReader, Started
+from searchmesh.reader.reading import PageReader
 from searchmesh.reader.requests import options_of, page_of
 from searchmesh.reader.settings import ReaderSettings
 from searchmesh.runtime.errors import InvalidArgument

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from searchmesh.fetch import FetchSettings
 from searchmesh.generation import GenerationSettings
@@ -43,3 +43,13 @@ class ReaderSettings(FetchSettings, GenerationSettings):
 
     min_fidelity: float = Field(default=0.5, ge=0, le=1)
     """Share of a model's word trigrams that the page has to have; AUTO reads by rules what falls below."""
+
+    vlm_target: str = ""
+    """gRPC target of the vision-language service, such as ``dns:///vlm:7104``, which reads images. Empty: they are
+    refused."""
+
+    api_key: SecretStr = SecretStr("")
+    """Key that it is called with, where it asks for one."""
+
+    image_tokens: int = Field(default=2048, ge=0)
+    """Bound of the text of an image whose request names none; about what a printed page has. 0: that service's own."""

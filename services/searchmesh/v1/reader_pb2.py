@@ -25,19 +25,19 @@ _sym_db = _symbol_database.Default()
 from searchmesh.v1 import common_pb2 as searchmesh_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asearchmesh/v1/reader.proto\x12\rsearchmesh.v1\x1a\x1asearchmesh/v1/common.proto\"\xd2\x03\n\x0bReadRequest\x12\r\n\x03url\x18\x01 \x01(\tH\x00\x12#\n\x04page\x18\x02 \x01(\x0b\x32\x13.searchmesh.v1.PageH\x00\x12)\n\x06\x65ngine\x18\x03 \x01(\x0e\x32\x19.searchmesh.v1.ReadEngine\x12\r\n\x05model\x18\x04 \x01(\t\x12)\n\x06\x66ormat\x18\x05 \x01(\x0e\x32\x19.searchmesh.v1.ReadFormat\x12\x13\n\x0binstruction\x18\x06 \x01(\t\x12\x13\n\x0bjson_schema\x18\x07 \x01(\t\x12\x18\n\x10target_selectors\x18\x08 \x03(\t\x12\x18\n\x10remove_selectors\x18\t \x03(\t\x12\x12\n\nwhole_page\x18\n \x01(\x08\x12\'\n\x05links\x18\x0b \x01(\x0e\x32\x18.searchmesh.v1.Retention\x12(\n\x06images\x18\x0c \x01(\x0e\x32\x18.searchmesh.v1.Retention\x12\x15\n\rlinks_summary\x18\r \x01(\x08\x12\x16\n\x0eimages_summary\x18\x0e \x01(\x08\x12\x12\n\nmax_tokens\x18\x0f \x01(\r\x12\x18\n\x10\x66\x65tch_timeout_ms\x18\x10 \x01(\rB\x08\n\x06source\"7\n\x04Page\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x0b\n\x03url\x18\x03 \x01(\t\"\x87\x01\n\x0cReadResponse\x12-\n\x07started\x18\x01 \x01(\x0b\x32\x1a.searchmesh.v1.ReadStartedH\x00\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12/\n\x08\x66inished\x18\x03 \x01(\x0b\x32\x1b.searchmesh.v1.ReadFinishedH\x00\x42\x07\n\x05\x65vent\"~\n\x0bReadStarted\x12)\n\x06\x65ngine\x18\x01 \x01(\x0e\x32\x19.searchmesh.v1.ReadEngine\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12%\n\x04page\x18\x04 \x01(\x0b\x32\x17.searchmesh.v1.PageInfo\"\x80\x02\n\x08PageInfo\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x15\n\rcanonical_url\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x10\n\x08language\x18\x05 \x01(\t\x12\x0f\n\x07\x61uthors\x18\x06 \x03(\t\x12\x16\n\x0epublished_time\x18\x07 \x01(\t\x12\x15\n\rmodified_time\x18\x08 \x01(\t\x12\x11\n\tsite_name\x18\t \x01(\t\x12\x11\n\timage_url\x18\n \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x0b \x01(\t\x12\x0f\n\x07\x63harset\x18\x0c \x01(\t\x12\r\n\x05\x62ytes\x18\r \x01(\x04\"\x90\x02\n\x0cReadFinished\x12\x32\n\rfinish_reason\x18\x01 \x01(\x0e\x32\x1b.searchmesh.v1.FinishReason\x12\x10\n\x08\x66idelity\x18\x02 \x01(\x02\x12\x14\n\x0cinput_tokens\x18\x03 \x01(\x04\x12\x15\n\routput_tokens\x18\x04 \x01(\x04\x12\x0e\n\x06\x63hunks\x18\x05 \x01(\r\x12&\n\x05links\x18\x06 \x03(\x0b\x32\x17.searchmesh.v1.PageLink\x12(\n\x06images\x18\x07 \x03(\x0b\x32\x18.searchmesh.v1.PageImage\x12+\n\x07timings\x18\x08 \x03(\x0b\x32\x1a.searchmesh.v1.StageTiming\"%\n\x08PageLink\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"%\n\tPageImage\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0b\n\x03\x61lt\x18\x02 \x01(\t*m\n\nReadEngine\x12\x1b\n\x17READ_ENGINE_UNSPECIFIED\x10\x00\x12\x14\n\x10READ_ENGINE_AUTO\x10\x01\x12\x15\n\x11READ_ENGINE_MODEL\x10\x02\x12\x15\n\x11READ_ENGINE_RULES\x10\x03*o\n\nReadFormat\x12\x1b\n\x17READ_FORMAT_UNSPECIFIED\x10\x00\x12\x18\n\x14READ_FORMAT_MARKDOWN\x10\x01\x12\x14\n\x10READ_FORMAT_TEXT\x10\x02\x12\x14\n\x10READ_FORMAT_JSON\x10\x03*a\n\tRetention\x12\x19\n\x15RETENTION_UNSPECIFIED\x10\x00\x12\x11\n\rRETENTION_ALL\x10\x01\x12\x12\n\x0eRETENTION_TEXT\x10\x02\x12\x12\n\x0eRETENTION_NONE\x10\x03\x32K\n\x06Reader\x12\x41\n\x04Read\x12\x1a.searchmesh.v1.ReadRequest\x1a\x1b.searchmesh.v1.ReadResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asearchmesh/v1/reader.proto\x12\rsearchmesh.v1\x1a\x1asearchmesh/v1/common.proto\"\xd2\x03\n\x0bReadRequest\x12\r\n\x03url\x18\x01 \x01(\tH\x00\x12#\n\x04page\x18\x02 \x01(\x0b\x32\x13.searchmesh.v1.PageH\x00\x12)\n\x06\x65ngine\x18\x03 \x01(\x0e\x32\x19.searchmesh.v1.ReadEngine\x12\r\n\x05model\x18\x04 \x01(\t\x12)\n\x06\x66ormat\x18\x05 \x01(\x0e\x32\x19.searchmesh.v1.ReadFormat\x12\x13\n\x0binstruction\x18\x06 \x01(\t\x12\x13\n\x0bjson_schema\x18\x07 \x01(\t\x12\x18\n\x10target_selectors\x18\x08 \x03(\t\x12\x18\n\x10remove_selectors\x18\t \x03(\t\x12\x12\n\nwhole_page\x18\n \x01(\x08\x12\'\n\x05links\x18\x0b \x01(\x0e\x32\x18.searchmesh.v1.Retention\x12(\n\x06images\x18\x0c \x01(\x0e\x32\x18.searchmesh.v1.Retention\x12\x15\n\rlinks_summary\x18\r \x01(\x08\x12\x16\n\x0eimages_summary\x18\x0e \x01(\x08\x12\x12\n\nmax_tokens\x18\x0f \x01(\r\x12\x18\n\x10\x66\x65tch_timeout_ms\x18\x10 \x01(\rB\x08\n\x06source\"7\n\x04Page\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x0b\n\x03url\x18\x03 \x01(\t\"\x87\x01\n\x0cReadResponse\x12-\n\x07started\x18\x01 \x01(\x0b\x32\x1a.searchmesh.v1.ReadStartedH\x00\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12/\n\x08\x66inished\x18\x03 \x01(\x0b\x32\x1b.searchmesh.v1.ReadFinishedH\x00\x42\x07\n\x05\x65vent\"~\n\x0bReadStarted\x12)\n\x06\x65ngine\x18\x01 \x01(\x0e\x32\x19.searchmesh.v1.ReadEngine\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12%\n\x04page\x18\x04 \x01(\x0b\x32\x17.searchmesh.v1.PageInfo\"\x80\x02\n\x08PageInfo\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x15\n\rcanonical_url\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x10\n\x08language\x18\x05 \x01(\t\x12\x0f\n\x07\x61uthors\x18\x06 \x03(\t\x12\x16\n\x0epublished_time\x18\x07 \x01(\t\x12\x15\n\rmodified_time\x18\x08 \x01(\t\x12\x11\n\tsite_name\x18\t \x01(\t\x12\x11\n\timage_url\x18\n \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x0b \x01(\t\x12\x0f\n\x07\x63harset\x18\x0c \x01(\t\x12\r\n\x05\x62ytes\x18\r \x01(\x04\"\xa2\x02\n\x0cReadFinished\x12\x32\n\rfinish_reason\x18\x01 \x01(\x0e\x32\x1b.searchmesh.v1.FinishReason\x12\x15\n\x08\x66idelity\x18\x02 \x01(\x02H\x00\x88\x01\x01\x12\x14\n\x0cinput_tokens\x18\x03 \x01(\x04\x12\x15\n\routput_tokens\x18\x04 \x01(\x04\x12\x0e\n\x06\x63hunks\x18\x05 \x01(\r\x12&\n\x05links\x18\x06 \x03(\x0b\x32\x17.searchmesh.v1.PageLink\x12(\n\x06images\x18\x07 \x03(\x0b\x32\x18.searchmesh.v1.PageImage\x12+\n\x07timings\x18\x08 \x03(\x0b\x32\x1a.searchmesh.v1.StageTimingB\x0b\n\t_fidelity\"%\n\x08PageLink\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"%\n\tPageImage\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0b\n\x03\x61lt\x18\x02 \x01(\t*m\n\nReadEngine\x12\x1b\n\x17READ_ENGINE_UNSPECIFIED\x10\x00\x12\x14\n\x10READ_ENGINE_AUTO\x10\x01\x12\x15\n\x11READ_ENGINE_MODEL\x10\x02\x12\x15\n\x11READ_ENGINE_RULES\x10\x03*o\n\nReadFormat\x12\x1b\n\x17READ_FORMAT_UNSPECIFIED\x10\x00\x12\x18\n\x14READ_FORMAT_MARKDOWN\x10\x01\x12\x14\n\x10READ_FORMAT_TEXT\x10\x02\x12\x14\n\x10READ_FORMAT_JSON\x10\x03*a\n\tRetention\x12\x19\n\x15RETENTION_UNSPECIFIED\x10\x00\x12\x11\n\rRETENTION_ALL\x10\x01\x12\x12\n\x0eRETENTION_TEXT\x10\x02\x12\x12\n\x0eRETENTION_NONE\x10\x03\x32K\n\x06Reader\x12\x41\n\x04Read\x12\x1a.searchmesh.v1.ReadRequest\x1a\x1b.searchmesh.v1.ReadResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'searchmesh.v1.reader_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_READENGINE']._serialized_start=1477
-  _globals['_READENGINE']._serialized_end=1586
-  _globals['_READFORMAT']._serialized_start=1588
-  _globals['_READFORMAT']._serialized_end=1699
-  _globals['_RETENTION']._serialized_start=1701
-  _globals['_RETENTION']._serialized_end=1798
+  _globals['_READENGINE']._serialized_start=1495
+  _globals['_READENGINE']._serialized_end=1604
+  _globals['_READFORMAT']._serialized_start=1606
+  _globals['_READFORMAT']._serialized_end=1717
+  _globals['_RETENTION']._serialized_start=1719
+  _globals['_RETENTION']._serialized_end=1816
   _globals['_READREQUEST']._serialized_start=74
   _globals['_READREQUEST']._serialized_end=540
   _globals['_PAGE']._serialized_start=542
@@ -49,11 +49,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PAGEINFO']._serialized_start=866
   _globals['_PAGEINFO']._serialized_end=1122
   _globals['_READFINISHED']._serialized_start=1125
-  _globals['_READFINISHED']._serialized_end=1397
-  _globals['_PAGELINK']._serialized_start=1399
-  _globals['_PAGELINK']._serialized_end=1436
-  _globals['_PAGEIMAGE']._serialized_start=1438
-  _globals['_PAGEIMAGE']._serialized_end=1475
-  _globals['_READER']._serialized_start=1800
-  _globals['_READER']._serialized_end=1875
+  _globals['_READFINISHED']._serialized_end=1415
+  _globals['_PAGELINK']._serialized_start=1417
+  _globals['_PAGELINK']._serialized_end=1454
+  _globals['_PAGEIMAGE']._serialized_start=1456
+  _globals['_PAGEIMAGE']._serialized_end=1493
+  _globals['_READER']._serialized_start=1818
+  _globals['_READER']._serialized_end=1893
 # @@protoc_insertion_point(module_scope)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TypeAlias
 
+from searchmesh.reader.document import json_object
 from searchmesh.reader.document.blocks import Block, Code
 from searchmesh.reader.document.markdown import markdown
 from searchmesh.reader.document.plain import plain_text
@@ -21,7 +21,7 @@ from searchmesh.reader.options import BYTES_PER_TOKEN, Format, ReadOptions, Rete
 from searchmesh.reader.page import Ending, PageInfo, Reference, Source, Summary
 from searchmesh.reader.pdf import read_pdf
 from searchmesh.reader.rules.main_content import main_content
-from searchmesh.runtime.errors import FailedPrecondition
+from searchmesh.runtime.errors import FailedPrecondition, InvalidArgument
 
 Frame: TypeAlias = PageInfo | str | Summary
 
@@ -36,6 +36,9 @@ def read(source: Source, options: ReadOptions) -> Iterator[Frame]:
     for a document without text.
     """
     kind, language = kind_of(source)
+    if kind is Kind.IMAGE:
+        problem = f"is RULES, and {source.field} is an image, which a model has to look at"
+        raise InvalidArgument("engine", problem, reason="NEEDS_MODEL")
     if kind is Kind.HTML:
         info, blocks = _read_html(source, options)
     elif kind is Kind.PDF:
@@ -119,21 +122,9 @@ def _json(
     links: tuple[Reference, ...],
     images: tuple[Reference, ...],
 ) -> Iterator[str]:
-    """One object, piece by piece: what the page says of itself, its `content`, and the summaries that are wanted."""
-    said = {name: value for name, value in asdict(info).items() if value}
-    yield json.dumps(said, ensure_ascii=False)[:-1] + ', "content": "'
-    for piece in content:
-        yield json.dumps(piece, ensure_ascii=False)[1:-1]
-    yield '"'
-    if options.links_summary:
-        yield f', "links": {_references(links, "text")}'
-    if options.images_summary:
-        yield f', "images": {_references(images, "alt")}'
-    yield "}"
-
-
-def _references(references: Sequence[Reference], name: str) -> str:
-    return json.dumps([{"url": found.url, name: found.text} for found in references], ensure_ascii=False)
+    yield json_object.opening(info)
+    yield from map(json_object.content, content)
+    yield json_object.closing(options, links, images)
 
 
 def _bounded(
