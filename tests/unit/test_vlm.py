@@ -1,25 +1,18 @@
-"""Conversations about images: what is refused, what the model reads, and what of its tokens is told."""
+"""Conversations about images: what is refused, and what the model reads."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from searchmesh.catalog import Card, load_card
-from searchmesh.runtime.deadlines import Deadline
+from searchmesh.generation import Options
 from searchmesh.runtime.errors import FailedPrecondition, InvalidArgument
-from searchmesh.text import Spelling, Tokenizer
 from searchmesh.v1 import common_pb2, vlm_pb2
 from searchmesh.vlm.chat import ChatTemplate, Message, Picture, Role
-from searchmesh.vlm.requests import conversation, decoding
+from searchmesh.vlm.requests import conversation, options_of
 from searchmesh.vlm.settings import VlmSettings
-from searchmesh.vlm.writing import Ending, Stops, Written, write
-from support.models import write_tokenizer
 
 SETTINGS = VlmSettings(vlm_max_images=2, vlm_max_messages=3, max_text_bytes=20)
 IMAGE = common_pb2.Content(image=common_pb2.Image(data=b"x"))
@@ -98,15 +91,19 @@ def test_what_is_wrong_with_a_conversation_is_named(
         ({"decoding": {"repetition_penalty": 11}}, "decoding.repetition_penalty"),
         ({"stop": ["a"] * 17}, "stop"),
         ({"stop": ["a", ""]}, "stop[1]"),
-        ({"json_schema": "{"}, "json_schema"),
-        ({"json_schema": "3"}, "json_schema"),
         ({"json_schema": " " * 70_000}, "json_schema"),
     ],
 )
 def test_what_is_wrong_with_the_decoding_is_named(fields: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidArgument) as raised:
-        decoding(vlm_pb2.GenerateRequest(**fields))
+        options_of(vlm_pb2.GenerateRequest(**fields), SETTINGS)
     assert raised.value.field == field
+
+
+def test_what_a_request_leaves_out_is_the_service_s_and_the_likeliest() -> None:
+    assert options_of(vlm_pb2.GenerateRequest(), SETTINGS) == Options(SETTINGS.vlm_default_tokens, draft=False)
+    own = vlm_pb2.GenerateRequest(max_tokens=7, stop=["x"], json_schema="{}", decoding={"seed": 0, "top_p": 0.5})  # type: ignore[arg-type]
+    assert options_of(own, SETTINGS) == Options(7, seed=0, top_p=0.5, stop=("x",), json_schema="{}")
 
 
 def test_a_template_gets_plain_texts_parts_and_the_checkpoint_s_variables() -> None:
@@ -129,77 +126,3 @@ def test_a_template_may_refuse_and_cannot_reach_out_of_its_sandbox() -> None:
         ChatTemplate(card("{% for %}"))
     with pytest.raises(FailedPrecondition, match="no chat template"):
         ChatTemplate(load_card("jina-vlm"))
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 100])
-def test_a_text_ends_before_the_first_stop_string_whatever_its_pieces(size: int) -> None:
-    whole = "one two, three four. five"
-    for strings, expected, found in (
-        (["three"], "one two, ", "three"),
-        (["four", "two"], "one ", "two"),
-        (["two, three", "two"], "one ", "two, three" if size == 100 else "two"),
-        (["six", "fives"], whole, ""),
-    ):
-        stops = Stops(strings)
-        told = ""
-        for start in range(0, len(whole), size):
-            told += stops.feed(whole[start : start + size])
-            assert whole.startswith(told)
-            if stops.found:
-                break
-        else:
-            told += stops.rest()
-        assert (told, stops.found) == (expected, found)
-
-
-def test_characters_are_told_when_they_are_whole() -> None:
-    pieces = ["é".encode()[:1], "é".encode()[1:] + b"a", "🤔".encode()[:3], "🤔".encode()[3:], b"x", b"\xff"]
-    spelling = Spelling(lambda ids: b"".join(pieces[number] for number in ids).decode(errors="replace"))
-    assert [spelling.feed([number]) for number in range(6)] == ["", "éa", "", "🤔", "x", ""]
-    assert spelling.rest() == "\N{REPLACEMENT CHARACTER}"
-
-
-class Backend:
-    """Streams what it was told."""
-
-    def __init__(self, answers: list[dict[str, np.ndarray]]) -> None:
-        self.answers = answers
-        self.inputs: dict[str, np.ndarray] = {}
-        self.closed = False
-
-    async def stream(self, model: str, inputs: Any, outputs: Any, *, deadline: Deadline) -> AsyncIterator[Any]:
-        self.inputs = inputs
-        try:
-            for answer in self.answers:
-                yield answer
-        finally:
-            self.closed = True
-
-
-async def test_tokens_become_text_and_their_end_the_end(tmp_path: Path) -> None:
-    write_tokenizer(tmp_path / "tokenizer.json")
-    tokenizer = Tokenizer(tmp_path / "tokenizer.json")
-    ids = tokenizer.encode(["the quick brown fox"])[0]
-    end = np.frombuffer(json.dumps({"finish": "length"}).encode(), np.uint8)
-    answers = [{"token_ids": np.array([token])} for token in ids]
-    answers[-1]["end"] = end
-    backend = Backend(answers)
-    asked = decoding(vlm_pb2.GenerateRequest(max_tokens=4, decoding={"seed": 3}))  # type: ignore[arg-type]
-    found = [
-        event
-        async for event in write(
-            backend,  # type: ignore[arg-type]
-            "m",
-            {"input_ids": np.array([1])},
-            asked,
-            tokenizer.spelling(),
-            Deadline.after(5),
-        )
-    ]
-    assert "".join(event for event in found if isinstance(event, str)) == "the quick brown fox"
-    assert found[-1] == Written(Ending.LENGTH, "", len(ids))
-    options = json.loads(backend.inputs["options"].tobytes())
-    assert (options["max_new_tokens"], options["seed"], options["temperature"]) == (4, 3, 0)
-    assert 0 < options["timeout_ms"] <= 5000
-    assert backend.closed
-    tokenizer.close()

@@ -1,10 +1,10 @@
 """Texts from decoders: prompt in, pieces of text out."""
 
-from searchmesh.generation.decoder import Decoder
+from searchmesh.generation.decoder import Decoder, Slot
 from searchmesh.generation.decoders import Decoders
 from searchmesh.generation.options import Options
 from searchmesh.generation.settings import GenerationSettings
 from searchmesh.generation.stops import Stops
 from searchmesh.generation.writing import Finish, Written
 
-__all__ = ["Decoder", "Decoders", "Finish", "GenerationSettings", "Options", "Stops", "Written"]
+__all__ = ["Decoder", "Decoders", "Finish", "GenerationSettings", "Options", "Slot", "Stops", "Written"]

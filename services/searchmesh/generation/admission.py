@@ -38,7 +38,8 @@ class Admission:
             )
         self.waiting += 1
         try:
-            await asyncio.wait_for(self._free.acquire(), deadline.remaining_s())
+            async with asyncio.timeout(deadline.remaining_s()):
+                await self._free.acquire()
         except TimeoutError:
             raise DeadlineExceeded(f"no slot of {self._model} got free before the deadline") from None
         finally:

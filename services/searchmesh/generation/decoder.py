@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 
 import numpy as np
 
 from searchmesh.catalog import Card, ExportedModel
 from searchmesh.generation.admission import Admission
-from searchmesh.generation.metrics import PoolMetrics
+from searchmesh.generation.metrics import PoolMetrics, TextMetrics
 from searchmesh.generation.options import Options
 from searchmesh.generation.settings import GenerationSettings
 from searchmesh.generation.writing import Written, write
@@ -68,25 +68,22 @@ class Decoder:
                 f" {tokens + options.max_new_tokens}; the limit is {self.max_tokens}",
                 reason="INPUT_TOO_LONG",
             )
+        async with self.slot(deadline) as slot, aclosing(slot.write(prompt, options)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    @asynccontextmanager
+    async def slot(self, deadline: Deadline) -> AsyncIterator[Slot]:
+        """Room for one text, for who has work to do between the wait for it and the prompt. `write` is the short way.
+
+        Raises Overloaded if too many wait, and DeadlineExceeded.
+        """
         deadline.check()
         self._metrics.offered()
-        metrics = self._metrics.text(tokens)
+        metrics = self._metrics.text()
         try:
             async with self._admission.slot(deadline):
-                pieces = write(
-                    self._backend,
-                    self.model.name,
-                    prompt,
-                    options,
-                    self.tokenizer.spelling(),
-                    deadline,
-                    on_tokens=metrics.tokens,
-                )
-                async with aclosing(pieces):
-                    async for piece in pieces:
-                        if isinstance(piece, Written):
-                            metrics.finished(piece)
-                        yield piece
+                yield Slot(self.model, self._backend, self.tokenizer, metrics, deadline)
         except Overloaded:
             self._metrics.shed()
             raise
@@ -101,3 +98,34 @@ class Decoder:
     def close(self) -> None:
         """End the tokenizer's threads."""
         self.tokenizer.close()
+
+
+class Slot:
+    """Room for one text of a decoder."""
+
+    def __init__(
+        self, model: ExportedModel, backend: Backend, tokenizer: Tokenizer, metrics: TextMetrics, deadline: Deadline
+    ) -> None:
+        self._model = model
+        self._backend = backend
+        self._tokenizer = tokenizer
+        self._metrics = metrics
+        self._deadline = deadline
+
+    async def write(self, prompt: Tensors, options: Options) -> AsyncGenerator[str | Written, None]:
+        """As `Decoder.write`, of a prompt that fits."""
+        self._metrics.begins(len(prompt["input_ids"]))
+        pieces = write(
+            self._backend,
+            self._model.name,
+            prompt,
+            options,
+            self._tokenizer.spelling(),
+            self._deadline,
+            on_tokens=self._metrics.tokens,
+        )
+        async with aclosing(pieces):
+            async for piece in pieces:
+                if isinstance(piece, Written):
+                    self._metrics.finished(piece)
+                yield piece

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from searchmesh.catalog import ExportedModel, ModelRepository, load_card
+from searchmesh.catalog import Card, ModelRepository, load_card
 from searchmesh.generation.decoder import Decoder
 from searchmesh.generation.settings import GenerationSettings
 from searchmesh.runtime.errors import InvalidArgument
@@ -17,31 +17,36 @@ class Decoders:
     """Opens the exported models that `serves` accepts, each when it is first asked for."""
 
     def __init__(
-        self, settings: GenerationSettings, backend: Backend, serves: Callable[[ExportedModel], bool], *, default: str
+        self,
+        settings: GenerationSettings,
+        backend: Backend,
+        serves: Callable[[Card], bool],
+        *,
+        default: str,
+        refusal: str,
     ) -> None:
-        """`default` is the model of requests that name none."""
+        """`default` is the model of requests that name none; `refusal` says what is wrong with models that are not
+        served."""
         self._settings = settings
         self._backend = backend
         self._serves = serves
         self._default = default
+        self._refusal = refusal
         self._repository = ModelRepository(settings.model_repository)
         self._open: dict[str, Decoder] = {}
 
     def get(self, name: str) -> Decoder:
         """The decoder of a model, the default one for an empty name.
 
-        Raises NotFound (no such model), FailedPrecondition (not exported here) or InvalidArgument (another kind).
+        Raises NotFound (no such model), InvalidArgument (it is not for this service) or FailedPrecondition (not
+        exported here).
         """
         name = name or self._default
         decoder = self._open.get(name)
         if decoder is None:
-            load_card(name)
-            model = self._repository.load(name)
-            if not self._serves(model):
-                raise InvalidArgument(
-                    "model", f"{name} is of kind {model.card.kind}, which this service does not serve"
-                )
-            decoder = self._open[name] = Decoder(model, self._backend, self._settings)
+            if not self._serves(card := load_card(name)):
+                raise InvalidArgument("model", f"{name} is of kind {card.kind} and {self._refusal}")
+            decoder = self._open[name] = Decoder(self._repository.load(name), self._backend, self._settings)
         return decoder
 
     async def ready(self, name: str) -> bool:
@@ -50,7 +55,7 @@ class Decoders:
 
     async def describe(self) -> list[models_pb2.Model]:
         """What `Models.List` answers."""
-        served = [model for model in self._repository.all() if self._serves(model)]
+        served = [model for model in self._repository.all() if self._serves(model.card)]
         ready = await asyncio.gather(*(self._backend.ready(model.name) for model in served))
         return [
             models_pb2.Model(

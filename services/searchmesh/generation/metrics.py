@@ -57,19 +57,23 @@ class PoolMetrics:
         """It was refused."""
         _shed.add(1, self._pool)
 
-    def text(self, input_tokens: int) -> TextMetrics:
+    def text(self) -> TextMetrics:
         """The instruments of one text whose time begins now."""
-        return TextMetrics(self._pool, input_tokens)
+        return TextMetrics(self._pool)
 
 
 class TextMetrics:
     """Follows one text."""
 
-    def __init__(self, pool: dict[str, str], input_tokens: int) -> None:
+    def __init__(self, pool: dict[str, str]) -> None:
         self._pool = pool
-        self._input_tokens = input_tokens
+        self._input_tokens = 0
         self._last = time.perf_counter()
         self._begun = False
+
+    def begins(self, input_tokens: int) -> None:
+        """It is behind a prompt of so many tokens."""
+        self._input_tokens = input_tokens
 
     def tokens(self, count: int) -> None:
         """So many came at once."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from searchmesh.catalog import Card
+from searchmesh.generation import Options
 from searchmesh.runtime.errors import InvalidArgument
 from searchmesh.v1 import common_pb2, vlm_pb2
 from searchmesh.vlm.chat import Message, Picture, Role
@@ -20,8 +19,8 @@ _ROLES = {
     vlm_pb2.CHAT_ROLE_ASSISTANT: Role.ASSISTANT,
 }
 
-_MAX_STOPS, _MAX_STOP_CHARACTERS = 16, 256
-_MAX_SCHEMA_BYTES = 64 * 1024
+_FIELDS = {"max_new_tokens": "max_tokens", "stop": "stop", "json_schema": "json_schema"}
+"""Options that a request has outside of `decoding`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +30,6 @@ class Conversation:
     messages: Sequence[Message]
     images: Mapping[str, common_pb2.Image]
     """By their field in the request, in order."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decoding:
-    """How to write."""
-
-    max_tokens: int
-    """0: the service's."""
-    temperature: float
-    top_p: float
-    top_k: int
-    repetition_penalty: float
-    seed: int | None
-    stop: Sequence[str]
-    json_schema: str
 
 
 def conversation(
@@ -127,44 +111,20 @@ def _question(preset: str, card: Card) -> str:
     return presets[preset]
 
 
-def decoding(request: vlm_pb2.GenerateRequest) -> Decoding:
+def options_of(request: vlm_pb2.GenerateRequest, settings: VlmSettings) -> Options:
     """How to write. Raises InvalidArgument, naming the field."""
     own = request.decoding
-    for field, value, most in (
-        ("temperature", own.temperature, 10.0),
-        ("top_p", own.top_p, 1.0),
-        ("repetition_penalty", own.repetition_penalty, 10.0),
-    ):
-        if not (math.isfinite(value) and 0 <= value <= most):
-            raise InvalidArgument(f"decoding.{field}", f"is {value:g}, it has to be from 0 to {most:g}")
-    if len(request.stop) > _MAX_STOPS:
-        raise InvalidArgument("stop", f"has {len(request.stop)} strings, the limit is {_MAX_STOPS}")
-    for number, stop in enumerate(request.stop):
-        if not 0 < len(stop) <= _MAX_STOP_CHARACTERS:
-            raise InvalidArgument(
-                f"stop[{number}]", f"has {len(stop)} characters, it has to be from 1 to {_MAX_STOP_CHARACTERS}"
-            )
-    return Decoding(
-        max_tokens=request.max_tokens,
+    options = Options(
+        max_new_tokens=request.max_tokens or settings.vlm_default_tokens,
         temperature=own.temperature,
         top_p=own.top_p or 1.0,
         top_k=own.top_k,
         repetition_penalty=own.repetition_penalty or 1.0,
         seed=own.seed if own.HasField("seed") else None,
         stop=tuple(request.stop),
-        json_schema=_schema(request.json_schema),
+        json_schema=request.json_schema,
+        # Nothing of an answer about an image is in the prompt to be copied, but a schema foresees tokens.
+        draft=bool(request.json_schema),
     )
-
-
-def _schema(text: str) -> str:
-    if not text:
-        return ""
-    if (size := len(text.encode())) > _MAX_SCHEMA_BYTES:
-        raise InvalidArgument("json_schema", f"has {size} bytes, the limit is {_MAX_SCHEMA_BYTES}")
-    try:
-        schema = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InvalidArgument("json_schema", f"is not JSON: {error}") from None
-    if not isinstance(schema, dict | bool):
-        raise InvalidArgument("json_schema", "is neither an object nor true or false")
-    return text
+    options.check(lambda name: _FIELDS.get(name, f"decoding.{name}"))
+    return options

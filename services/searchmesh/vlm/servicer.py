@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
+from searchmesh.generation import Finish
 from searchmesh.runtime.rpc import Call
-from searchmesh.runtime.telemetry import meter
 from searchmesh.v1 import common_pb2, models_pb2, vlm_pb2
-from searchmesh.vlm.requests import conversation, decoding
+from searchmesh.vlm.requests import conversation, options_of
 from searchmesh.vlm.settings import VlmSettings
 from searchmesh.vlm.talk import Finished
 from searchmesh.vlm.talkers import Talkers
-from searchmesh.vlm.writing import Ending
 
-_ENDINGS: Mapping[Ending, common_pb2.FinishReason.ValueType] = {
-    Ending.STOP: common_pb2.FINISH_REASON_STOP,
-    Ending.LENGTH: common_pb2.FINISH_REASON_LENGTH,
+_FINISHES: Mapping[Finish, common_pb2.FinishReason.ValueType] = {
+    Finish.STOP: common_pb2.FINISH_REASON_STOP,
+    Finish.LENGTH: common_pb2.FINISH_REASON_LENGTH,
 }
 
 
@@ -26,9 +25,6 @@ class VlmServicer:
     def __init__(self, talkers: Talkers, settings: VlmSettings) -> None:
         self._talkers = talkers
         self._settings = settings
-        self._tokens = meter().create_counter(
-            "vlm_tokens", description="Tokens read and written, by model and direction."
-        )
 
     async def Generate(
         self, request: vlm_pb2.GenerateRequest, call: Call
@@ -36,22 +32,18 @@ class VlmServicer:
         """The answer in pieces, and how it ended."""
         talker = self._talkers.get(request.model)
         asked = conversation(request, talker.card, talker.special_words, self._settings)
-        async with aclosing(talker.answer(asked, decoding(request), call)) as events:
+        options = options_of(request, self._settings)
+        async with aclosing(talker.answer(asked, options, call, least=request.max_tokens or 1)) as events:
             async for event in events:
                 if isinstance(event, Finished):
-                    self._count(talker.card.name, event)
                     yield vlm_pb2.GenerateResponse(finished=_finished(event, call))
                 else:
                     yield vlm_pb2.GenerateResponse(text=event)
 
-    def _count(self, model: str, event: Finished) -> None:
-        self._tokens.add(event.input_tokens, {"model": model, "direction": "read"})
-        self._tokens.add(event.written.output_tokens, {"model": model, "direction": "written"})
-
 
 def _finished(event: Finished, call: Call) -> vlm_pb2.GenerateFinished:
     return vlm_pb2.GenerateFinished(
-        finish_reason=_ENDINGS[event.written.ending],
+        finish_reason=_FINISHES[event.written.finish],
         stop=event.written.stop,
         input_tokens=event.input_tokens,
         image_tokens=event.image_tokens,

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pydantic import Field
 
 from searchmesh.encoding import EncodingSettings
+from searchmesh.generation import GenerationSettings
 
 
-class VlmSettings(EncodingSettings):
-    """What the service has besides the settings of images and of the graphs behind them."""
+class VlmSettings(EncodingSettings, GenerationSettings):
+    """What the service has besides the settings of images and of the graphs behind them, and of services that write
+    texts."""
 
     port: int = Field(default=7104, ge=0, le=65335)
     """gRPC port."""
@@ -26,8 +28,8 @@ class VlmSettings(EncodingSettings):
     """Images that are crops at a time, of all requests; one of thirteen crops of 378 pixels takes 22 MB."""
 
     vlm_images_held: int = Field(default=256, ge=1)
-    """Images of all requests whose features are in memory, 20 MB for one of twelve crops of a model that is 2,048
-    wide; more are shed with RESOURCE_EXHAUSTED."""
+    """Images of all requests that are in memory, as files or, where their texts are being written, as features: 20 MB
+    for one of twelve crops of a model that is 2,048 wide. More are shed with RESOURCE_EXHAUSTED."""
 
     vlm_default_tokens: int = Field(default=512, ge=1)
     """Bound of a text whose request names none, or less where the prompt leaves less."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from searchmesh.catalog import ExportedModel, ModelRepository, load_card
+from searchmesh.catalog import Card
 from searchmesh.encoding import Held
+from searchmesh.generation import Decoders
 from searchmesh.images import ImageLoader
 from searchmesh.runtime.deadlines import Deadline
-from searchmesh.runtime.errors import InvalidArgument, SearchmeshError
+from searchmesh.runtime.errors import SearchmeshError
 from searchmesh.triton import Backend
 from searchmesh.v1 import models_pb2
 from searchmesh.vlm.settings import VlmSettings
@@ -21,9 +22,9 @@ _WARM_TRY_S = 60.0
 _WARM_PAUSE_S = 0.2
 
 
-def serves(model: ExportedModel) -> bool:
+def serves(card: Card) -> bool:
     """Whether a model writes texts about images."""
-    return model.card.kind == "generation" and model.card.image is not None
+    return card.kind == "generation" and card.image is not None
 
 
 class Talkers:
@@ -34,21 +35,17 @@ class Talkers:
         self._backend = backend
         self._loader = loader
         self._held = Held(settings.vlm_images_held)
-        self._repository = ModelRepository(settings.model_repository)
+        self._decoders = Decoders(
+            settings, backend, serves, default=settings.vlm_model, refusal="writes no texts about images"
+        )
         self._open: dict[str, Talker] = {}
 
     def get(self, name: str) -> Talker:
-        """The model of that name, the default one for an empty name.
-
-        Raises NotFound (no such model), FailedPrecondition (not exported here) or InvalidArgument (another kind).
-        """
-        name = name or self._settings.vlm_model
+        """The model of that name, the default one for an empty name. Raises what `Decoders.get` raises."""
+        decoder = self._decoders.get(name)
+        name = decoder.card.name
         if name not in self._open:
-            load_card(name)
-            model = self._repository.load(name)
-            if not serves(model):
-                raise InvalidArgument("model", f"{name} is of kind {model.card.kind} and writes no texts about images")
-            self._open[name] = Talker(model, self._backend, self._loader, self._settings, self._held)
+            self._open[name] = Talker(decoder, self._backend, self._loader, self._settings, self._held)
         return self._open[name]
 
     async def warm(self) -> None:
@@ -57,7 +54,7 @@ class Talkers:
         while True:
             try:
                 talker = self.get("")
-                if await self._backend.ready(talker.card.name):
+                if await self._decoders.ready(""):
                     await talker.warm(Deadline.after(_WARM_TRY_S))
                     return
                 problem = f"the backend has not loaded {talker.card.name} yet"
@@ -70,22 +67,8 @@ class Talkers:
 
     async def describe(self) -> list[models_pb2.Model]:
         """What `Models.List` answers."""
-        served = [model for model in self._repository.all() if serves(model)]
-        ready = await asyncio.gather(*(self._backend.ready(model.card.name) for model in served))
-        return [
-            models_pb2.Model(
-                name=model.card.name,
-                kind=model.card.kind,
-                modalities=model.card.modalities,
-                max_tokens=model.max_tokens,
-                licence=model.card.licence,
-                ready=is_ready,
-                is_default=model.card.name == self._settings.vlm_model,
-            )
-            for model, is_ready in zip(served, ready, strict=True)
-        ]
+        return await self._decoders.describe()
 
     def close(self) -> None:
         """Close all models."""
-        for talker in self._open.values():
-            talker.close()
+        self._decoders.close()

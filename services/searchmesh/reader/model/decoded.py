@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from searchmesh.catalog import Card, ExportedModel, load_card
+from searchmesh.catalog import Card
 from searchmesh.generation import Decoder, Decoders, Finish, Options, Written
 from searchmesh.reader.model import generator
 from searchmesh.reader.model.generator import Generated, Sampling
 from searchmesh.reader.settings import ReaderSettings
 from searchmesh.runtime.deadlines import Deadline
-from searchmesh.runtime.errors import FailedPrecondition, InvalidArgument
+from searchmesh.runtime.errors import FailedPrecondition
 from searchmesh.triton import Backend
 from searchmesh.v1 import models_pb2
 
@@ -22,20 +22,19 @@ class DecodedGenerators:
     """`Generators` of exported models."""
 
     def __init__(self, settings: ReaderSettings, backend: Backend) -> None:
-        self._default = settings.reader_model
         self._repository = settings.model_repository
         self._backend = backend
-        self._decoders = Decoders(settings, backend, _serves, default=settings.reader_model)
+        self._decoders = Decoders(
+            settings, backend, _reads_html, default=settings.reader_model, refusal="reads no HTML"
+        )
 
     async def get(self, name: str) -> DecodedGenerator:
         """See `Generators.get`."""
-        name = name or self._default
-        if not _reads_html(card := load_card(name)):
-            raise InvalidArgument("model", f"{name} is of kind {card.kind} and reads no HTML")
         decoder = self._decoders.get(name)
         if not await self._decoders.ready(name):
             raise FailedPrecondition(
-                f"model {name} is exported in {self._repository}, but the inference backend has not loaded it",
+                f"model {decoder.card.name} is exported in {self._repository},"
+                " but the inference backend has not loaded it",
                 reason="MODEL_NOT_LOADED",
             )
         return DecodedGenerator(decoder)
@@ -88,10 +87,6 @@ class DecodedGenerator:
                     yield Generated(_FINISHES[piece.finish], piece.input_tokens, piece.output_tokens)
                 else:
                     yield piece
-
-
-def _serves(model: ExportedModel) -> bool:
-    return _reads_html(model.card)
 
 
 def _reads_html(card: Card) -> bool:
