@@ -27,7 +27,8 @@ class Embedder(nn.Module):  # type: ignore[misc]
     """(input_ids, attention_mask, adapter, spans, position_ids, image_features, image_index) to (`sentence_embedding`,
     `span_embeddings`, `token_embeddings`).
 
-    The sentence is span 0. Token vectors have unit length and are zero for padding.
+    The sentence is span 0. Token vectors have unit length and are zero for padding. Without tasks, weights are as they
+    are and `adapter` is not read.
     """
 
     def __init__(self, decoder: Decoder, width: int, output: int, *, tasks: int, rank: int) -> None:
@@ -48,7 +49,7 @@ class Embedder(nn.Module):  # type: ignore[misc]
         image_index: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         vectors = illustrated(self.decoder.embed(input_ids, attention_mask), image_features, image_index)
-        open_gates = gates(adapter, self.tasks, self.rank, vectors.dtype)
+        open_gates = gates(adapter, self.tasks, self.rank, vectors.dtype) if self.tasks else None
         states = self.decoder(vectors, self.decoder.placed(position_ids), open_gates)
         of_spans = pooled.of_spans(states, spans)
         tokens = pooled.unit(self.multi_vector_projector(states, open_gates))
