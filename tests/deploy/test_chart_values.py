@@ -195,6 +195,15 @@ def test_a_service_reaches_the_models_of_all_its_pools() -> None:
     )
 
 
+def test_the_reader_has_images_read_where_there_is_a_vision_language_service() -> None:
+    def given(mode: str) -> set[str]:
+        entries = containers(pod_of(named(rendered(mode), "Deployment", "reader")))[0]["env"]
+        return {f"{entry['name']}={entry.get('value')}" for entry in entries if "VLM" in entry["name"]}
+
+    assert given("keda-tls") == {"SEARCHMESH_VLM_TARGET=dns:///mesh-searchmesh-vlm-headless.search.svc:7104"}
+    assert given("airgap") == set()
+
+
 def test_a_user_can_name_the_models_of_a_pool_and_drop_the_default_one() -> None:
     names = {component(pod) for _, pod in pods(rendered("hpa-engines"))}
     assert {"triton-l4", "triton-a100"} <= names

@@ -55,6 +55,12 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
 {{ toYaml $services }}
 {{- end }}
 
+{{/* Services and those that they call, where these are enabled, as YAML of name → names */}}
+{{- define "searchmesh.calls" -}}
+router: [embedding, reranker]
+reader: [vlm]
+{{- end }}
+
 {{- define "searchmesh.pools" -}}
 {{- $pools := dict -}}
 {{- range $name, $own := .Values.triton.pools -}}

@@ -14,10 +14,11 @@
 {{- end }}
 {{- if eq $name "router" }}
 {{ include "searchmesh.redisUrl" (list $root "index") }}
-{{- range $other, $settings := include "searchmesh.services" $root | fromYaml }}
-{{- if has $other (list "embedding" "reranker") }}
-- {name: SEARCHMESH_{{ upper $other }}_TARGET, value: {{ include "searchmesh.target" (list $root $other (int $settings.port)) }}}
 {{- end }}
+{{- $called := dig $name list (include "searchmesh.calls" $root | fromYaml) }}
+{{- range $other, $settings := include "searchmesh.services" $root | fromYaml }}
+{{- if has $other $called }}
+- {name: SEARCHMESH_{{ upper $other }}_TARGET, value: {{ include "searchmesh.target" (list $root $other (int $settings.port)) }}}
 {{- end }}
 {{- end }}
 {{- if eq $name "embedding" }}
@@ -52,7 +53,7 @@
 {{- if and $service.exposed $values.apiKeys.existingSecret }}
 - {name: SEARCHMESH_API_KEYS_FILE, value: /run/api-keys/{{ $values.apiKeys.key }}}
 {{- end }}
-{{- if and (eq $name "router") $values.apiKeys.existingSecret }}
+{{- if and $called $values.apiKeys.existingSecret }}
 {{ include "searchmesh.apiKey" $root }}
 {{- end }}
 {{- range $setting, $value := $service.settings }}
