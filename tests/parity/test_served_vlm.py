@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 import jsonschema
 import pytest
 
+from searchmesh.catalog import load_card
 from searchmesh.client import AnswerFinished, AskOptions, AsyncClient, Image, Message
 from searchmesh.local import MeshSettings
 from searchmesh.runtime.errors import InvalidArgument, NotFound
@@ -37,7 +38,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
 
 @pytest.fixture(scope="module")
 def mesh(published: Published, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MeshSettings]:
-    with serving(tmp_path_factory.mktemp("mesh"), {MODEL: published.folder}, "vlm") as settings:
+    with serving(tmp_path_factory.mktemp("mesh"), {MODEL: published.folder}, "vlm", "reader") as settings:
         yield settings
 
 
@@ -142,6 +143,24 @@ async def test_json_that_satisfies_a_schema(client: AsyncClient) -> None:
     found = await client.ask("what?", [Image(data)], AskOptions(max_tokens=200, json_schema=schema))
     assert found.finished.finish_reason == "stop"
     jsonschema.validate(json.loads(found.text), schema)
+
+
+async def test_the_reader_has_images_read(client: AsyncClient, published: Published) -> None:
+    (data, _) = files()
+    card = load_card(MODEL).generation
+    assert card is not None
+    turns: Turns = [{"role": "user", "content": [IMAGE, text(card.presets["read_text"])]}]
+    expected, read, written = answer(published, turns, [data], MOST)
+    reading = await client.read(data, max_tokens=MOST)
+    assert (reading.text, reading.started.engine, reading.started.model) == (expected, "model", MODEL)
+    assert reading.finished.finish_reason == ("length" if written == MOST else "stop")
+    assert (reading.finished.input_tokens, reading.finished.output_tokens) == (read, written)
+    schema = {"type": "object", "properties": {"boat": {"type": "boolean"}}, "required": ["boat"]}
+    schema["additionalProperties"] = False
+    found = await client.read(data, json_schema=schema, instruction="is it a boat?", max_tokens=200)
+    jsonschema.validate(found.json(), schema)
+    with pytest.raises(InvalidArgument, match=r"^page\.data: "):
+        await client.read(data[:200])
 
 
 async def test_the_same_seed_gives_the_same_text(client: AsyncClient) -> None:
