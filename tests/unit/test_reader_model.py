@@ -13,13 +13,13 @@ from searchmesh.reader.model.absolute import AbsoluteLinks
 from searchmesh.reader.model.cleaning import cleaned
 from searchmesh.reader.model.fences import Unfenced
 from searchmesh.reader.model.fragments import chunks, fragments
-from searchmesh.reader.model.json_output import check_schema, validate
 from searchmesh.reader.model.preparing import prepare
 from searchmesh.reader.model.prompts import html_prompts, prompt_of
 from searchmesh.reader.model.words import LoopGuard, fidelity, words_of
 from searchmesh.reader.options import Format, ReadOptions, Retention
 from searchmesh.reader.page import Source
 from searchmesh.runtime.errors import FailedPrecondition, InvalidArgument
+from searchmesh.sandbox.json_output import check_schema, validate
 
 CARD = load_card("ReaderLM-v2")
 PROMPTS = html_prompts(CARD)

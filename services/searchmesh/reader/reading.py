@@ -17,11 +17,11 @@ from searchmesh.reader.model.planning import DoesNotFit, Plan, Planner
 from searchmesh.reader.model.writing import Outcome, write
 from searchmesh.reader.options import BYTES_PER_TOKEN, Engine, Format, ReadOptions
 from searchmesh.reader.page import Ending, PageInfo, Source, Summary
-from searchmesh.reader.sandbox import Pool
 from searchmesh.reader.settings import ReaderSettings
 from searchmesh.runtime.deadlines import Deadline
 from searchmesh.runtime.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, Overloaded, Unavailable
 from searchmesh.runtime.rpc import Call
+from searchmesh.sandbox import Pool
 
 
 class PageReader:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from searchmesh.generation.options import MOST_GRAMMAR_BYTES
 from searchmesh.reader.html.selectors import compiled
-from searchmesh.reader.model.json_output import MAX_SCHEMA_BYTES
 from searchmesh.reader.options import Engine, Format, ReadOptions, Retention
 from searchmesh.reader.page import Source
 from searchmesh.reader.settings import ReaderSettings
@@ -34,8 +34,8 @@ def options_of(request: reader_pb2.ReadRequest) -> ReadOptions:
     if len(request.instruction) > MAX_INSTRUCTION:
         problem = f"has {len(request.instruction)} characters, the limit is {MAX_INSTRUCTION}"
         raise InvalidArgument("instruction", problem)
-    if (size := len(request.json_schema.encode())) > MAX_SCHEMA_BYTES:
-        raise InvalidArgument("json_schema", f"has {size} bytes, the limit is {MAX_SCHEMA_BYTES}")
+    if (size := len(request.json_schema.encode())) > MOST_GRAMMAR_BYTES:
+        raise InvalidArgument("json_schema", f"has {size} bytes, the limit is {MOST_GRAMMAR_BYTES}")
     compiled("target_selectors", request.target_selectors)
     compiled("remove_selectors", request.remove_selectors)
     by_schema = request.json_schema and not request.format

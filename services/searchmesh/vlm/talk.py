@@ -8,17 +8,16 @@ from dataclasses import dataclass, replace
 
 from searchmesh.batching import Lane
 from searchmesh.catalog import Card
-from searchmesh.encoding import Context, Held
-from searchmesh.generation import Decoder, Options, Written
-from searchmesh.images import ImageLoader
+from searchmesh.encoding import Context
+from searchmesh.generation import Decoder, Finish, Options, Written
 from searchmesh.runtime.deadlines import Deadline
 from searchmesh.runtime.errors import InvalidArgument
 from searchmesh.runtime.rpc import Call
-from searchmesh.triton import Backend
+from searchmesh.sandbox import Pool
+from searchmesh.sandbox.json_output import check_schema, validate
 from searchmesh.vlm.chat import ChatTemplate
 from searchmesh.vlm.prompt import Prompt, Prompts
 from searchmesh.vlm.requests import Conversation
-from searchmesh.vlm.settings import VlmSettings
 from searchmesh.vlm.sight import Sight
 
 
@@ -34,14 +33,14 @@ class Finished:
 class Talker:
     """Answers with one exported model."""
 
-    def __init__(
-        self, decoder: Decoder, backend: Backend, loader: ImageLoader, settings: VlmSettings, held: Held
-    ) -> None:
-        """Raises FailedPrecondition for a model that lacks what a conversation about images needs."""
+    def __init__(self, decoder: Decoder, sight: Sight, checker: Pool) -> None:
+        """`checker` has the jobs of `json_output`. Raises FailedPrecondition for a model that lacks what a
+        conversation needs."""
         self._decoder = decoder
+        self._sight = sight
+        self._checker = checker
         self._template = ChatTemplate(decoder.card)
-        self._sight = Sight(decoder.model, backend, loader, settings, held)
-        self._prompts = Prompts(decoder.model, decoder.tokenizer, self._sight.cropping)
+        self._prompts = Prompts(decoder.model, decoder.tokenizer, sight.cropping)
 
     @property
     def card(self) -> Card:
@@ -59,9 +58,26 @@ class Talker:
         """The answer piece by piece, and how it ended. Leaving early ends the generation.
 
         Where the prompt leaves less room than `options` would have it, the answer is shorter, but there has to be room
-        for `least` tokens. Raises InvalidArgument for images that cannot be read and for conversations that are too
-        long, Overloaded, DeadlineExceeded, and what fetching and the backend raise.
+        for `least` tokens. Raises InvalidArgument for images that cannot be read, for conversations that are too long
+        and for a schema that is none, FailedPrecondition for JSON that breaks its schema, after its text, Overloaded,
+        DeadlineExceeded, and what fetching and the backend raise.
         """
+        schema = options.json_schema
+        if schema:
+            await self._checker.call(check_schema, schema, deadline=call.deadline, field="json_schema")
+        text: list[str] = []
+        async with aclosing(self._written(conversation, options, call, least)) as events:
+            async for event in events:
+                if isinstance(event, str):
+                    text.append(event)
+                elif schema and event.written.finish is Finish.STOP:
+                    written = "".join(text)
+                    await self._checker.call(validate, schema, written, deadline=call.deadline, field="json_schema")
+                yield event
+
+    async def _written(
+        self, conversation: Conversation, options: Options, call: Call, least: int
+    ) -> AsyncGenerator[str | Finished, None]:
         with call.stages.measure("tokenize"):
             ids = await self._prompts.read(self._template.render(conversation.messages))
         async with self._sight.holding(len(conversation.images)):

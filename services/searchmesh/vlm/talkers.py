@@ -11,9 +11,11 @@ from searchmesh.generation import Decoders
 from searchmesh.images import ImageLoader
 from searchmesh.runtime.deadlines import Deadline
 from searchmesh.runtime.errors import SearchmeshError
+from searchmesh.sandbox import Pool
 from searchmesh.triton import Backend
 from searchmesh.v1 import models_pb2
 from searchmesh.vlm.settings import VlmSettings
+from searchmesh.vlm.sight import Sight
 from searchmesh.vlm.talk import Talker
 
 log = logging.getLogger(__name__)
@@ -30,10 +32,12 @@ def serves(card: Card) -> bool:
 class Talkers:
     """Opens exported models, each when it is first asked for."""
 
-    def __init__(self, settings: VlmSettings, backend: Backend, loader: ImageLoader) -> None:
+    def __init__(self, settings: VlmSettings, backend: Backend, loader: ImageLoader, checker: Pool) -> None:
+        """`checker` has the jobs of `searchmesh.sandbox.json_output`."""
         self._settings = settings
         self._backend = backend
         self._loader = loader
+        self._checker = checker
         self._held = Held(settings.vlm_images_held)
         self._decoders = Decoders(
             settings, backend, serves, default=settings.vlm_model, refusal="writes no texts about images"
@@ -45,7 +49,8 @@ class Talkers:
         decoder = self._decoders.get(name)
         name = decoder.card.name
         if name not in self._open:
-            self._open[name] = Talker(decoder, self._backend, self._loader, self._settings, self._held)
+            sight = Sight(decoder.model, self._backend, self._loader, self._settings, self._held)
+            self._open[name] = Talker(decoder, sight, self._checker)
         return self._open[name]
 
     async def warm(self) -> None:

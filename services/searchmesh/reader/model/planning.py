@@ -10,10 +10,10 @@ from searchmesh.reader.model.generator import Generator
 from searchmesh.reader.model.prompts import html_prompts, prompt_of
 from searchmesh.reader.options import Format, ReadOptions
 from searchmesh.reader.page import PageInfo, Source
-from searchmesh.reader.sandbox import Pool
 from searchmesh.reader.settings import ReaderSettings
 from searchmesh.runtime.errors import InvalidArgument
 from searchmesh.runtime.rpc import Call
+from searchmesh.sandbox import Pool
 
 _FRAGMENT_BYTES = 4096
 """Of HTML that a page is cut into, where it is cut at all. Byte-level tokenizers make at most one token of a byte, so a

@@ -15,8 +15,8 @@ from searchmesh.reader.model.prompts import prompt_of
 from searchmesh.reader.model.words import LoopGuard
 from searchmesh.reader.options import Format, ReadOptions
 from searchmesh.reader.page import Ending
-from searchmesh.reader.sandbox import Pool
 from searchmesh.runtime.rpc import Call
+from searchmesh.sandbox import Pool
 
 _BETWEEN_PARTS = "\n\n"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -13,7 +14,6 @@ from typing import Any, TypeVar, cast
 
 from google.rpc import status_pb2
 
-from searchmesh.reader.sandbox import frames
 from searchmesh.runtime.deadlines import Deadline
 from searchmesh.runtime.errors import (
     DeadlineExceeded,
@@ -23,6 +23,7 @@ from searchmesh.runtime.errors import (
     SearchmeshError,
     from_status,
 )
+from searchmesh.sandbox import frames
 
 log = logging.getLogger(__name__)
 
@@ -44,13 +45,16 @@ _PIPE_BYTES = 1024 * 1024
 class Pool:
     """Runs jobs: functions that can be pickled and yield or return what can be pickled.
 
-    `size` processes with at most `memory_mb` of address space each; a job ends after `limit_s` of processor time, and
+    `modules` are those of the jobs, which each process of the `service` imports before its first one. There are `size`
+    processes with at most `memory_mb` of address space each; a job ends after `limit_s` of processor time, and
     `waiting` jobs may stand in line for a process.
     """
 
-    def __init__(self, *, size: int, memory_mb: int, limit_s: float, waiting: int) -> None:
+    def __init__(self, service: str, *modules: str, size: int, memory_mb: int, limit_s: float, waiting: int) -> None:
+        # They are programs of their own: gRPC need not prepare to be copied into them, and complain that it cannot.
+        os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
+        self._arguments = (str(memory_mb), service, *modules)
         self._size = size
-        self._memory_mb = memory_mb
         self._limit_s = limit_s
         self._most_waiting = waiting
         self._free: asyncio.Queue[Process] = asyncio.Queue()
@@ -92,13 +96,13 @@ class Pool:
 
     async def _take(self, deadline: Deadline) -> Process:
         if self._free.empty() and self._waiting >= self._most_waiting:
-            raise Overloaded(f"{self._waiting} documents are waiting to be read, the limit of this process")
+            raise Overloaded(f"{self._waiting} jobs are waiting for a process of the sandbox, the limit")
         self._waiting += 1
         try:
             async with asyncio.timeout(deadline.remaining_s()):
                 return await self._free.get()
         except TimeoutError:
-            raise DeadlineExceeded("the deadline passed before the document's turn came") from None
+            raise DeadlineExceeded("the deadline passed before a process of the sandbox was free") from None
         finally:
             self._waiting -= 1
 
@@ -149,7 +153,7 @@ class Pool:
 
     async def _add(self) -> None:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "searchmesh.reader.sandbox.process", str(self._memory_mb)),
+            *(sys.executable, "-P", "-m", "searchmesh.sandbox.process", *self._arguments),
             stdin=PIPE,
             stdout=PIPE,
             limit=_PIPE_BYTES,
@@ -213,7 +217,7 @@ async def _exchange(
 
 
 def _too_complex(field: str, problem: str) -> InvalidArgument:
-    return InvalidArgument(field, problem, reason="PAGE_TOO_COMPLEX")
+    return InvalidArgument(field, problem, reason="TOO_COMPLEX")
 
 
 def _output(process: Process) -> asyncio.StreamReader:

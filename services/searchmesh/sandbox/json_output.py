@@ -13,8 +13,6 @@ from referencing.exceptions import Unresolvable
 
 from searchmesh.runtime.errors import FailedPrecondition, InvalidArgument
 
-MAX_SCHEMA_BYTES = 64 * 1024
-
 _SHOWN = 200
 """Characters of a violation."""
 

@@ -1,4 +1,4 @@
-"""The program of a process of the sandbox: ``python -m searchmesh.reader.sandbox.process MEMORY_MB``.
+"""The program of a process of the sandbox: ``python -m searchmesh.sandbox.process MEMORY_MB SERVICE MODULE…``.
 
 It reads jobs from its standard input, one at a time, and writes what each yields to its standard output.
 """
@@ -16,14 +16,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from searchmesh.reader.sandbox import frames
 from searchmesh.runtime.errors import SearchmeshError, to_status
 from searchmesh.runtime.telemetry import configure_logging
+from searchmesh.sandbox import frames
 
 log = logging.getLogger(__name__)
-
-PRELOADED = ("searchmesh.reader.jobs",)
-"""Modules of all jobs, imported before the first."""
 
 _WORN = 0.4
 """Share of its memory that a process has once held in full."""
@@ -31,14 +28,15 @@ _WORN = 0.4
 
 def main() -> None:
     """Work until there is no more."""
-    memory_bytes = int(sys.argv[1]) * 1024 * 1024
+    memory_mb, service, *modules = sys.argv[1:]
+    memory_bytes = int(memory_mb) * 1024 * 1024
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    configure_logging("reader", "INFO")
+    configure_logging(service, "INFO")
     # Ctrl-C goes to the whole group of processes; the service decides when its own end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, results = sys.stdin.buffer, _claimed_stdout()
-    for module in PRELOADED:
+    for module in modules:
         importlib.import_module(module)
     _send(results, frames.READY, None)
     while (message := frames.read(requests)) is not None:
