@@ -18,7 +18,7 @@ import pytest
 
 from searchmesh.fetch import Fetched, Fetcher, FetchSettings
 from searchmesh.runtime.deadlines import Deadline
-from searchmesh.runtime.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument
+from searchmesh.runtime.errors import DeadlineExceeded, InvalidArgument
 from support.ports import free_port
 from support.web import Answer, WebServer, redirect, response
 
@@ -84,7 +84,7 @@ async def test_the_field_is_named(fetcher: Fetcher, server: WebServer) -> None:
 
 async def test_switched_off_nothing_is_fetched_and_the_error_says_how_to_change_that(server: WebServer) -> None:
     async with _fetching(server, fetch_enabled=False) as fetcher:
-        with pytest.raises(FailedPrecondition, match="SEARCHMESH_FETCH_ENABLED"):
+        with pytest.raises(InvalidArgument, match="SEARCHMESH_FETCH_ENABLED"):
             await _get(fetcher, server.url())
     assert server.connections == 0
     assert FetchSettings().fetch_enabled is False

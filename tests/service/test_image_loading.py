@@ -15,7 +15,7 @@ from PIL import Image
 from searchmesh.fetch import Fetcher
 from searchmesh.images import ImageLimits, ImageLoader, ImageSettings
 from searchmesh.runtime.deadlines import Deadline
-from searchmesh.runtime.errors import FailedPrecondition, InvalidArgument
+from searchmesh.runtime.errors import InvalidArgument
 from searchmesh.v1 import common_pb2
 from support.pictures import encoded, picture
 from support.web import WebServer, response
@@ -82,7 +82,7 @@ async def test_what_cannot_be_loaded_is_named(
 async def test_urls_are_off_unless_switched_on(server: WebServer) -> None:
     fetcher = Fetcher(ImageSettings(), ssl_context=ssl.create_default_context())
     loader = ImageLoader(fetcher, ImageLimits())
-    with pytest.raises(FailedPrecondition, match=r"inputs\[0\]\.image\.url: this service does not fetch URLs"):
+    with pytest.raises(InvalidArgument, match=r"inputs\[0\]\.image\.url: is a URL, and this service does not fetch"):
         await _load(loader, url=server.url("/image"))
     assert await _load(loader, data=PNG) == PNG
     loader.close()

@@ -24,7 +24,7 @@ from searchmesh.fetch.resolver import Resolver, SystemResolver
 from searchmesh.fetch.responses import Fetched, Headers, Opened, accepted
 from searchmesh.fetch.settings import FetchSettings
 from searchmesh.runtime.deadlines import Deadline
-from searchmesh.runtime.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument
+from searchmesh.runtime.errors import DeadlineExceeded, InvalidArgument
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -35,8 +35,8 @@ _KEEPALIVE_S = 5.0
 class Fetcher:
     """Fetches URLs within the limits of its settings. One a process; `close` it at the end.
 
-    Raises InvalidArgument, naming the field, for whatever is the URL's or its server's fault, with a reason of
-    `problems.Reason`; FailedPrecondition where fetching is switched off; DeadlineExceeded if the caller's time is over.
+    Raises InvalidArgument, naming the field, for whatever is the URL's or its server's fault, and where fetching is
+    switched off, with a reason of `problems.Reason`; DeadlineExceeded if the caller's time is over.
     """
 
     def __init__(
@@ -74,9 +74,10 @@ class Fetcher:
         """The response as it comes in. What goes wrong with the body is raised while it is read, except that the time
         is up: that is raised at the end of the context, and the time the caller takes between reads counts."""
         if not self._settings.fetch_enabled:
-            raise FailedPrecondition(
-                f"{field}: this service does not fetch URLs; send the content, or set SEARCHMESH_FETCH_ENABLED",
-                reason="FETCH_DISABLED",
+            raise InvalidArgument(
+                field,
+                "is a URL, and this service does not fetch any; send the content, or set SEARCHMESH_FETCH_ENABLED",
+                reason=Reason.DISABLED.value,
             )
         async with self._slot(deadline):
             most = self._settings.fetch_timeout_s

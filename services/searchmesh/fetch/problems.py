@@ -14,6 +14,7 @@ class Reason(Enum):
     REFUSED = "URL_CONTENT_REFUSED"
     TOO_LARGE = "URL_TOO_LARGE"
     TIMEOUT = "URL_TIMEOUT"
+    DISABLED = "FETCH_DISABLED"
 
 
 class FetchProblem(Exception):
