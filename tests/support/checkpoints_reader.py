@@ -40,8 +40,11 @@ def write_tokenizer(folder: Path) -> Tokenizer:
     return tokenizer
 
 
-def write_reader(folder: Path, *, seed: int = 0, endless: bool = False, **config: Any) -> Qwen2ForCausalLM:
-    """Write a Qwen2 that writes tokens; returns it, in float32. An `endless` one never ends a text by itself."""
+def write_reader(
+    folder: Path, *, seed: int = 0, endless: bool = False, brief: bool = False, **config: Any
+) -> Qwen2ForCausalLM:
+    """Write a Qwen2 that writes tokens; returns it, in float32. An `endless` one never ends a text by itself, a `brief`
+    one most texts within a few dozen tokens."""
     tokenizer = write_tokenizer(folder)
     end, turn = tokenizer.token_to_id("<|endoftext|>"), tokenizer.token_to_id("<|im_end|>")
     sizes = {
@@ -69,6 +72,8 @@ def write_reader(folder: Path, *, seed: int = 0, endless: bool = False, **config
         if endless:
             # Tied to the embeddings, the logits of these are 0, and others are above.
             model.get_input_embeddings().weight[[end, turn]] = 0
+        if brief:
+            model.get_input_embeddings().weight[turn] *= 2.5
     model.generation_config.eos_token_id = [turn, end]
     model.generation_config.pad_token_id = end
     model.save_pretrained(folder)
