@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from searchmesh.generation import Finish, Options, Stops, Written
+from searchmesh.generation import Finish, LoopGuard, Options, Stops, Written
 from searchmesh.generation.admission import Admission
 from searchmesh.generation.writing import write
 from searchmesh.runtime.deadlines import Deadline
@@ -25,6 +25,7 @@ from searchmesh.runtime.errors import (
     SearchmeshError,
 )
 from searchmesh.text import Spelling, Tokenizer
+from searchmesh.text.words import words, words_of
 from support.models import write_tokenizer
 
 
@@ -63,6 +64,69 @@ def test_characters_are_told_when_they_are_whole() -> None:
     spelling = Spelling(lambda ids: b"".join(pieces[number] for number in ids).decode(errors="replace"))
     assert [spelling.feed([number]) for number in range(6)] == ["", "éa", "", "🤔", "x", ""]
     assert spelling.rest() == "\N{REPLACEMENT CHARACTER}"
+
+
+PROSE = "The first boat came in at noon and its crew carried the nets across the quay while gulls circled above them"
+HAN = "第一艘船中午进港船员把网抬过码头海鸥在他们头上盘旋。"
+
+
+def _loops(source: str, output: str, *, size: int = 5, patience: int = 1) -> int | None:
+    """Where the guard stops the output, in characters."""
+    guard = LoopGuard(words_of(source), patience=patience)
+    for start in range(0, len(output), size):
+        if guard.is_loop(output[start : start + size]):
+            return start
+    return None
+
+
+@pytest.mark.parametrize(
+    "loop",
+    ["the ", "a b c ", "- [x](/y) and so on\n", PROSE + ". ", HAN, "好", "0", "0123456789" * 7, "…", " \n", "-- "],
+)
+@pytest.mark.parametrize("size", [1, 5, 64])
+def test_a_loop_is_noticed(loop: str, size: int) -> None:
+    stopped = _loops(PROSE, PROSE + "\n" + loop * 2000, size=size)
+    assert stopped is not None
+    assert stopped < len(PROSE) + 10 * max(len(loop), 110)
+
+
+@pytest.mark.parametrize(
+    ("source", "output"),
+    [
+        (PROSE, PROSE),
+        ("yes no " * 500, "yes no " * 500),
+        ("| 0 | 0 | 0 |\n" * 200, "| 0 | 0 | 0 |\n" * 200),
+        (PROSE * 3, f"{PROSE}. {PROSE}. {PROSE}"),
+        (HAN * 5, HAN * 5),
+        (PROSE, " ".join(f"{number}: {PROSE}" for number in range(3))),
+        (PROSE, " ".join(map(str, range(5000)))),
+        (PROSE, f"{PROSE}\n{'|---' * 200}|\n{PROSE}"),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 5, 64])
+def test_what_the_source_repeats_may_be_repeated(source: str, output: str, size: int) -> None:
+    assert _loops(source, output, size=size) is None
+
+
+def test_a_patient_guard_lets_a_column_of_the_same_number_pass_and_no_loop() -> None:
+    assert _loops("", "| 0 " * 100, patience=128) is None
+    stopped = _loops("", "| 0 " * 1000, patience=128)
+    assert stopped is not None
+    assert 100 * 4 < stopped < 200 * 4
+    assert _loops("", f"{'| 0 ' * 100} {PROSE} {'| 1 ' * 100}", patience=128) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Don't STOP, été_2!", ["don", "t", "stop", "été_2"]),
+        ("在7月 boat", ["在", "7", "月", "boat"]),
+        ("a" * 70, ["a" * 32, "a" * 32, "a" * 6]),
+        ("… -- |", []),
+    ],
+)
+def test_words_are_runs_of_letters_and_letters_where_no_spaces_are_put(text: str, expected: list[str]) -> None:
+    assert words(text) == expected
 
 
 class Backend:
@@ -117,6 +181,24 @@ async def test_a_stop_string_ends_the_generation(tokenizer: Tokenizer) -> None:
     assert found[-1] == Written(Finish.STOP, "brown", 2, backend.sent)
     assert backend.closed
     assert backend.sent < len(ids)
+
+
+async def test_a_loop_ends_the_generation(tokenizer: Tokenizer) -> None:
+    backend = Backend(tokenizer.encode(["the quick brown fox"])[0] * 100, END)
+    prompt = {"input_ids": np.array([1, 2])}
+    events = write(
+        backend,  # type: ignore[arg-type]
+        "m",
+        prompt,
+        Options(1000),
+        tokenizer.spelling(),
+        Deadline.after(5),
+        guard=LoopGuard(words_of("")),
+    )
+    found = [event async for event in events]
+    assert found[-1] == Written(Finish.LOOP, "", 2, backend.sent)
+    assert backend.closed
+    assert backend.sent < 200
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,15 @@ from searchmesh.reader.html.tree import parse
 from searchmesh.reader.model.absolute import AbsoluteLinks
 from searchmesh.reader.model.cleaning import cleaned
 from searchmesh.reader.model.fences import Unfenced
+from searchmesh.reader.model.fidelity import fidelity
 from searchmesh.reader.model.fragments import chunks, fragments
 from searchmesh.reader.model.preparing import prepare
 from searchmesh.reader.model.prompts import html_prompts, prompt_of
-from searchmesh.reader.model.words import LoopGuard, fidelity, words_of
 from searchmesh.reader.options import Format, ReadOptions, Retention
 from searchmesh.reader.page import Source
 from searchmesh.runtime.errors import FailedPrecondition, InvalidArgument
 from searchmesh.sandbox.json_output import check_schema, validate
+from searchmesh.text.words import words_of
 
 CARD = load_card("ReaderLM-v2")
 PROMPTS = html_prompts(CARD)
@@ -213,40 +214,9 @@ def test_links_of_a_page_without_an_address_stay_as_they_are() -> None:
     assert links.feed("[a](/b) ") + links.finish() == "[a](/b) "
 
 
-# Loops and inventions
+# Inventions
 
 PROSE = "The first boat came in at noon and its crew carried the nets across the quay while gulls circled above them"
-
-
-def _loops(page: str, output: str, size: int = 5) -> int | None:
-    """Where the guard stops the output, in characters."""
-    guard = LoopGuard(words_of(page))
-    for start in range(0, len(output), size):
-        if guard.is_loop(output[start : start + size]):
-            return start
-    return None
-
-
-@pytest.mark.parametrize("loop", ["the ", "a b c ", "- [x](/y) and so on\n", PROSE + ". "])
-def test_a_loop_is_noticed(loop: str) -> None:
-    stopped = _loops(PROSE, PROSE + "\n" + loop * 1000)
-    assert stopped is not None
-    assert stopped < len(PROSE) + 8 * max(len(loop), 60)
-
-
-@pytest.mark.parametrize(
-    ("page", "output"),
-    [
-        (PROSE, PROSE),
-        ("yes no " * 500, "yes no " * 500),
-        ("| 0 | 0 | 0 |\n" * 200, "| 0 | 0 | 0 |\n" * 200),
-        (PROSE * 3, f"{PROSE}. {PROSE}. {PROSE}"),
-        (PROSE, " ".join(f"{number}: {PROSE}" for number in range(3))),
-        (PROSE, " ".join(map(str, range(5000)))),
-    ],
-)
-def test_what_the_page_repeats_may_be_repeated(page: str, output: str) -> None:
-    assert _loops(page, output) is None
 
 
 @pytest.mark.parametrize(

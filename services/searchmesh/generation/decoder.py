@@ -9,6 +9,7 @@ import numpy as np
 
 from searchmesh.catalog import Card, ExportedModel
 from searchmesh.generation.admission import Admission
+from searchmesh.generation.loops import LoopGuard
 from searchmesh.generation.metrics import PoolMetrics, TextMetrics
 from searchmesh.generation.options import Options
 from searchmesh.generation.settings import GenerationSettings
@@ -112,8 +113,10 @@ class Slot:
         self._metrics = metrics
         self._deadline = deadline
 
-    async def write(self, prompt: Tensors, options: Options) -> AsyncGenerator[str | Written, None]:
-        """As `Decoder.write`, of a prompt that fits."""
+    async def write(
+        self, prompt: Tensors, options: Options, guard: LoopGuard | None = None
+    ) -> AsyncGenerator[str | Written, None]:
+        """As `Decoder.write`, of a prompt that fits; a `guard` ends the text where it sees a loop."""
         self._metrics.begins(len(prompt["input_ids"]))
         pieces = write(
             self._backend,
@@ -123,6 +126,7 @@ class Slot:
             self._tokenizer.spelling(),
             self._deadline,
             on_tokens=self._metrics.tokens,
+            guard=guard,
         )
         async with aclosing(pieces):
             async for piece in pieces:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from searchmesh.generation.loops import LoopGuard
 from searchmesh.generation.options import Options
 from searchmesh.generation.stops import Stops
 from searchmesh.runtime.deadlines import Deadline
@@ -32,6 +33,8 @@ class Finish(Enum):
     """The model ended it, or a stop string."""
     LENGTH = "length"
     """It has `Options.max_new_tokens`."""
+    LOOP = "loop"
+    """It began to repeat itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +60,12 @@ async def write(
     spelling: Spelling,
     deadline: Deadline,
     on_tokens: Callable[[int], None] = lambda _: None,
+    guard: LoopGuard | None = None,
 ) -> AsyncGenerator[str | Written, None]:
     """The text behind a prompt, and then how it ended. Leaving early ends the generation.
 
     `prompt` has ``input_ids`` [length] and what else the model reads; `on_tokens` is told how many tokens came each
-    time. Raises what `stream` raises.
+    time; a `guard` ends the text where it sees a loop. Raises what `stream` raises.
     """
     stops, tokens, end = Stops(options.stop), 0, None
     async with aclosing(stream(backend, model, prompt, options, deadline)) as answers:
@@ -72,8 +76,9 @@ async def write(
                 on_tokens(len(new))
             if piece := stops.feed(spelling.feed(new)):
                 yield piece
-            if stops.found:
-                yield Written(Finish.STOP, stops.found, len(prompt["input_ids"]), tokens)
+            if stops.found or (guard is not None and guard.is_loop(piece)):
+                finish = Finish.STOP if stops.found else Finish.LOOP
+                yield Written(finish, stops.found, len(prompt["input_ids"]), tokens)
                 return
     if end is None:
         raise Internal(f"the text of model {model} has no end", reason="BACKEND_FAILED")

@@ -31,6 +31,11 @@ class Conversation:
     images: Mapping[str, common_pb2.Image]
     """By their field in the request, in order."""
 
+    @property
+    def text(self) -> str:
+        """All that was said."""
+        return "\n".join(part for message in self.messages for part in message.parts if isinstance(part, str))
+
 
 def conversation(
     request: vlm_pb2.GenerateRequest, card: Card, special_words: Sequence[str], settings: VlmSettings

@@ -16,6 +16,7 @@ from searchmesh.vlm.talkers import Talkers
 _FINISHES: Mapping[Finish, common_pb2.FinishReason.ValueType] = {
     Finish.STOP: common_pb2.FINISH_REASON_STOP,
     Finish.LENGTH: common_pb2.FINISH_REASON_LENGTH,
+    Finish.LOOP: common_pb2.FINISH_REASON_LOOP,
 }
 
 

@@ -9,16 +9,20 @@ from dataclasses import dataclass, replace
 from searchmesh.batching import Lane
 from searchmesh.catalog import Card
 from searchmesh.encoding import Context
-from searchmesh.generation import Decoder, Finish, Options, Written
+from searchmesh.generation import Decoder, Finish, LoopGuard, Options, Written
 from searchmesh.runtime.deadlines import Deadline
 from searchmesh.runtime.errors import InvalidArgument
 from searchmesh.runtime.rpc import Call
 from searchmesh.sandbox import Pool
 from searchmesh.sandbox.json_output import check_schema, validate
+from searchmesh.text.words import words_of
 from searchmesh.vlm.chat import ChatTemplate
 from searchmesh.vlm.prompt import Prompt, Prompts
 from searchmesh.vlm.requests import Conversation
 from searchmesh.vlm.sight import Sight
+
+_PATIENCE = 128
+"""Words in a row that have to be repetitions for a loop: an image may have a column of the same number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +93,10 @@ class Talker:
                 del files
                 prompt = self._prompts.illustrated(ids, [tiling for _, tiling in seen.values()])
                 tensors = prompt.tensors([features for features, _ in seen.values()])
+                options = self._bounded(prompt, options, least)
+                guard = LoopGuard(words_of(conversation.text), patience=_PATIENCE)
                 with call.stages.measure("write"):
-                    async with aclosing(slot.write(tensors, self._bounded(prompt, options, least))) as pieces:
+                    async with aclosing(slot.write(tensors, options, guard)) as pieces:
                         async for piece in pieces:
                             if isinstance(piece, Written):
                                 yield Finished(piece, len(prompt.ids), prompt.image_tokens)

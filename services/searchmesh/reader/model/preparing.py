@@ -14,10 +14,10 @@ from searchmesh.reader.html.selectors import narrowed
 from searchmesh.reader.html.tree import parse
 from searchmesh.reader.model.cleaning import cleaned
 from searchmesh.reader.model.fragments import Fragment, fragments
-from searchmesh.reader.model.words import words_of
 from searchmesh.reader.options import ReadOptions, Retention
 from searchmesh.reader.page import PageInfo, Source
 from searchmesh.runtime.errors import FailedPrecondition
+from searchmesh.text.words import words_of
 
 
 @dataclass(frozen=True, slots=True)

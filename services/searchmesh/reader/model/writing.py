@@ -6,13 +6,13 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from searchmesh.generation import LoopGuard
 from searchmesh.reader import jobs
 from searchmesh.reader.model.absolute import AbsoluteLinks
 from searchmesh.reader.model.fences import Unfenced
 from searchmesh.reader.model.generator import Finish, Generated, Sampling
 from searchmesh.reader.model.planning import Plan
 from searchmesh.reader.model.prompts import prompt_of
-from searchmesh.reader.model.words import LoopGuard
 from searchmesh.reader.options import Format, ReadOptions
 from searchmesh.reader.page import Ending
 from searchmesh.runtime.rpc import Call
