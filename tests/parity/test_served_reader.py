@@ -39,7 +39,7 @@ Served = tuple[PreTrainedModel, tokenizers.Tokenizer, MeshSettings]
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("served")
-    model = write_reader(folder / "checkpoint", brief=True, max_position_embeddings=WINDOW)
+    model = write_reader(folder / "checkpoint", seed=1, brief=True, max_position_embeddings=WINDOW)
     tokenizer = tokenizers.Tokenizer.from_file(str(folder / "checkpoint" / "tokenizer.json"))
     with serving(folder / "home", {MODEL: folder / "checkpoint"}, "reader") as mesh:
         yield model, tokenizer, mesh
