@@ -122,6 +122,20 @@ async def test_a_long_page_is_read_in_parts_without_loss_or_repetition(
         assert (len(prompt) // 4) + sampling.max_new_tokens <= model.max_tokens
 
 
+async def test_a_narrow_window_bounds_what_is_written(client: AsyncClient) -> None:
+    _GENERATORS.generator = model = FakeGenerator(max_tokens=1200)
+    reading = await client.read(PAGE)
+    assert (reading.started.engine, reading.finished.chunks) == ("model", 1)
+    assert (await model.count(model.prompts))[0] + model.samplings[0].max_new_tokens in (1199, 1200)
+
+
+async def test_a_prompt_that_leaves_no_room_is_refused(client: AsyncClient) -> None:
+    _GENERATORS.generator = model = FakeGenerator(max_tokens=1000)
+    with pytest.raises(InvalidArgument, match=r"page\.data: has \d+ tokens of HTML, ReaderLM-v2 reads 0 here"):
+        await client.read(PAGE, instruction="What? " * 660)
+    assert model.prompts == []
+
+
 async def test_the_output_is_bounded_by_the_page_and_by_the_caller(client: AsyncClient, model: FakeGenerator) -> None:
     reading = await client.read(PAGE, max_tokens=20)
     assert reading.finished.finish_reason == "length"

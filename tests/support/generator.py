@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from searchmesh.catalog import Card, load_card
 from searchmesh.reader.model.generator import Finish, Generated, Generator, Sampling
 from searchmesh.runtime.deadlines import Deadline
-from searchmesh.runtime.errors import FailedPrecondition, SearchmeshError
+from searchmesh.runtime.errors import FailedPrecondition, InvalidArgument, SearchmeshError
 from searchmesh.v1 import models_pb2
 
 MODEL = "ReaderLM-v2"
@@ -55,6 +55,9 @@ class FakeGenerator:
     ) -> AsyncGenerator[str | Generated, None]:
         self.prompts.append(prompt)
         self.samplings.append(sampling)
+        (read,) = await self.count([prompt])
+        if read + sampling.max_new_tokens > self.max_tokens:
+            raise InvalidArgument("prompt", f"has {read} tokens and leaves no room for {sampling.max_new_tokens}")
         done = False
         try:
             text = self.reply(prompt)
@@ -64,7 +67,6 @@ class FakeGenerator:
                 if self.failure is not None:
                     raise self.failure
                 yield text[start : min(start + 7, most)]
-            (read,) = await self.count([prompt])
             finish = Finish.LENGTH if len(text) > most else Finish.STOP
             done = True
             yield Generated(finish, read, -(-min(len(text), most) // 4))

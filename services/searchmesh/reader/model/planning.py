@@ -38,6 +38,8 @@ class Plan:
     """Chunks of cleaned HTML."""
     tokens: list[int]
     """Of each part."""
+    room: int
+    """Tokens that the prompt leaves for a part and for what is written of it."""
 
 
 class Planner:
@@ -57,7 +59,8 @@ class Planner:
             # The prompt's own tokens, and as many to write as there are to read.
             window = min(generator.max_tokens, self._settings.model_window_tokens)
             size, around = await generator.count([prepared.html, prompt_of(generator.card, "", options)])
-            room = (window - around) // 2
+            both = max(0, window - around)
+            room = both // 2
             # JSON cannot be put together from parts.
             most = 1 if options.format is Format.JSON else self._settings.model_chunks
             parts, tokens = [prepared.html], [size]
@@ -70,7 +73,7 @@ class Planner:
                     f"has {size} tokens of HTML, {generator.card.name} reads {room * most} here; narrow it with"
                     " target_selectors or use the RULES engine",
                 )
-        return Plan(prepared.info, generator, prepared.words, parts, tokens)
+        return Plan(prepared.info, generator, prepared.words, parts, tokens, both)
 
     async def _parts(self, html: str, generator: Generator, room: int, source: Source, call: Call) -> list[str]:
         most_bytes = min(_FRAGMENT_BYTES, room // 2)

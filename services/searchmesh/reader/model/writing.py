@@ -72,7 +72,7 @@ async def write(pool: Pool, plan: Plan, options: ReadOptions, call: Call) -> Asy
 def _sampling(plan: Plan, options: ReadOptions, size: int, written: int) -> Sampling:
     defaults = plan.generator.card.generation.sampling if plan.generator.card.generation else None
     # No part needs more tokens in Markdown than it has in HTML; short pages get what the card grants.
-    bound = max(size, defaults.max_new_tokens if defaults else 0)
+    bound = min(max(size, defaults.max_new_tokens if defaults else 0), max(1, plan.room - size))
     if options.max_tokens:
         bound = min(bound, max(1, options.max_tokens - written))
     return Sampling(
