@@ -133,7 +133,7 @@ async def test_a_text_ends_where_the_model_ends_it(decoder: Decoder, model: PreT
         assert found.end.finish is (Finish.STOP if len(wanted) < MOST else Finish.LENGTH)
         assert found.end.input_tokens == len(ids)
         finishes.add(found.end.finish)
-    assert finishes == set(Finish)
+    assert finishes == {Finish.STOP, Finish.LENGTH}
 
 
 async def test_pieces_never_hold_half_a_character(decoder: Decoder) -> None:
