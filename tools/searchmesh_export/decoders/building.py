@@ -50,26 +50,35 @@ def build(
     on_gpu: bool,
     options: Sequence[str] = (),
 ) -> tuple[Path, ...]:
-    """Write the graph of the checkpoint into `folder`; returns its files.
-
-    A process of its own makes it, so that its memory is free afterwards. `options` are extra ones of the builder, as
-    ``name=value``. Raises FailedPrecondition, with what the builder said last, if it fails.
+    """Write the graph of the checkpoint into `folder`; returns its files. `options` are extra ones of the builder, as
+    ``name=value``. Raises what `run_builder` raises.
     """
     with tempfile.TemporaryDirectory(dir=folder) as made:
-        command = [sys.executable, "-c", _START, "-m", str(checkpoint), "-i", str(checkpoint), "-o", made]
-        device = ["-p", precision, "-e", "cuda" if on_gpu else "cpu", "-c", f"{made}/cache"]
-        extra = ["--extra_options", "hf_token=false", *(_INT4 if precision == "int4" else ()), *options]
-        done = subprocess.run(
-            [*command, *device, *extra], env=os.environ | _OFFLINE, capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            said = (done.stderr.strip() or done.stdout.strip() or f"it ended with {done.returncode}").splitlines()[-1]
-            raise FailedPrecondition(f"the model builder of onnxruntime-genai failed: {said}", reason="BUILD_FAILED")
+        run_builder(checkpoint, Path(made), precision, on_gpu=on_gpu, options=options)
         model = ir.load(Path(made) / MODEL_FILE)
         adapt(model, config)
         (folder / MODEL_FILE).write_bytes(ir.to_proto(model).SerializeToString(deterministic=True))
         shutil.move(Path(made) / DATA_FILE, folder / DATA_FILE)
     return folder / MODEL_FILE, folder / DATA_FILE
+
+
+def run_builder(
+    checkpoint: Path, folder: Path, precision: Precision, *, on_gpu: bool, options: Sequence[str] = ()
+) -> None:
+    """Have the builder write the model, as onnxruntime-genai runs it, into `folder`.
+
+    A process of its own makes it, so that its memory is free afterwards. Raises FailedPrecondition, with what the
+    builder said last, if it fails.
+    """
+    command = [sys.executable, "-c", _START, "-m", str(checkpoint), "-i", str(checkpoint), "-o", str(folder)]
+    device = ["-p", precision, "-e", "cuda" if on_gpu else "cpu", "-c", f"{folder}/cache"]
+    extra = ["--extra_options", "hf_token=false", *(_INT4 if precision == "int4" else ()), *options]
+    done = subprocess.run(
+        [*command, *device, *extra], env=os.environ | _OFFLINE, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip() or f"it ended with {done.returncode}").splitlines()[-1]
+        raise FailedPrecondition(f"the model builder of onnxruntime-genai failed: {said}", reason="BUILD_FAILED")
 
 
 def adapt(model: ir.Model, config: TextConfig) -> None:
