@@ -111,6 +111,21 @@ def test_what_a_model_was_asked_for_is_printed_as_it_comes(served: Served, page:
     assert result.exit_code == 1
 
 
+def test_an_image_is_sent_as_it_is(served: Served, tmp_path: Path) -> None:
+    (tmp_path / "scan.png").write_bytes(b"\x89PNG and more")
+    served.mesh.read_events[0].started.CopyFrom(
+        reader_pb2.ReadStarted(
+            engine=reader_pb2.READ_ENGINE_MODEL, model="jina-vlm", reason="only a model reads images"
+        )
+    )
+    served.mesh.read_events[-1].finished.ClearField("fidelity")
+    result = run(str(tmp_path / "scan.png"))
+    assert (result.exit_code, result.stdout) == (0, "some words\n")
+    assert "read by jina-vlm (only a model reads images) · 3 tokens" in result.stderr
+    assert served.mesh.reads[0].page.data == b"\x89PNG and more"
+    assert json.loads(run(str(tmp_path / "scan.png"), "--json").stdout)["finished"]["fidelity"] is None
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "problem"),
     [

@@ -140,6 +140,7 @@ _add(
     "searchmesh read page.html --url https://example.com/page",
     "searchmesh read https://example.com/page --target article --images none",
     "searchmesh read paper.pdf --format text",
+    "searchmesh read scan.png",
     "searchmesh read page.html --json-schema schema.json",
     panel=_MODELS,
 )

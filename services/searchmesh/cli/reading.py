@@ -38,7 +38,11 @@ def read(
         Format, typer.Option("--format", "-f", metavar="WORD", help="markdown, text or json.")
     ] = "markdown",
     engine: Annotated[
-        Engine, typer.Option(metavar="WORD", help="auto, model or rules; auto is a model if one is loaded, else rules.")
+        Engine,
+        typer.Option(
+            metavar="WORD",
+            help="auto, model or rules; auto is a model if one is loaded, else rules. Images need a model.",
+        ),
     ] = "auto",
     model: Annotated[
         str, typer.Option(metavar="NAME", help="Name of the model.", show_default="the service's default")
@@ -60,12 +64,14 @@ def read(
     images: Annotated[Retention, typer.Option(metavar="WORD", help="all, text (alternative text) or none.")] = "all",
     links_summary: Annotated[bool, typer.Option("--links-summary", help="List all links after the text.")] = False,
     images_summary: Annotated[bool, typer.Option("--images-summary", help="List all images after the text.")] = False,
-    max_tokens: Annotated[int, typer.Option(metavar="N", help="Bound of the text.", show_default="none")] = 0,
+    max_tokens: Annotated[
+        int, typer.Option(metavar="N", help="Bound of the text.", show_default="none, or the service's for an image")
+    ] = 0,
     url: Annotated[str, typer.Option(metavar="URL", help="Where a FILE came from; its links are relative to it.")] = "",
     timeout: TimeoutOption = 120.0,
     json: JsonOption = False,
 ) -> None:
-    """Turn a web page or a PDF document into Markdown, plain text or JSON.
+    """Turn a web page, a PDF document or an image into Markdown, plain text or JSON.
 
     Prints the text as it comes. --json prints it with everything else that is known of the page.
     """

@@ -277,14 +277,15 @@ class AsyncClient:
         fetch_timeout_s: float | None = None,
         timeout_s: float | None = None,
     ) -> Reading:
-        """A page as text. `source` is its URL, which the service fetches, or the page itself.
+        """A page, a PDF document or an image as text. `source` is its URL, which the service fetches, or the file.
 
-        `content_type` and `url` go with a page that is sent. `engine`: `auto` chooses a model if one is loaded and the
-        page fits, else rules. `format`: `json` with a schema or an instruction gives what they ask for, else an object
-        with the page's metadata and its content. `links`, `images`: `text` keeps the text of links and the alternative
-        text of images. `max_tokens`: bound of the text, 0: none. Raises InvalidArgument, naming `url` or `page.data`,
-        for what cannot be fetched or read, and FailedPrecondition for a model that is not loaded, a page without text,
-        or JSON that breaks the schema.
+        `content_type` and `url` go with a file that is sent. `engine`: `auto` chooses a model for images, and for pages
+        if one is loaded and they fit, else rules. `format`: `json` with a schema or an instruction gives what they ask
+        for, else an object with the page's metadata and its content. `links`, `images`: `text` keeps the text of links
+        and the alternative text of images. `max_tokens`: bound of the text, 0: none, or for images the service's.
+
+        Raises InvalidArgument, naming `url` or `page.data`, for what cannot be fetched or read, and FailedPrecondition
+        for a model that is not loaded, a page without text, or JSON that breaks the schema.
         """
         options = ReadOptions(
             engine, model, format, instruction, json_schema, target_selectors, remove_selectors, whole_page, links,
