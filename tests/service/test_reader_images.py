@@ -197,6 +197,18 @@ async def test_a_shed_image_is_not_tried_again_by_the_reader(client: AsyncClient
     assert mesh.calls == 1
 
 
+async def test_a_service_that_fails_in_the_middle_of_a_text(client: AsyncClient, mesh: FakeMesh) -> None:
+    def events() -> Iterator[vlm_pb2.GenerateResponse]:
+        yield vlm_pb2.GenerateResponse(text="a ")
+        raise Unavailable("the decoder is gone", reason="BACKEND_UNAVAILABLE")
+
+    mesh.answer_events = events()  # type: ignore[assignment]
+    stream = client.read_stream(IMAGE)
+    assert [type(await anext(stream)), await anext(stream)] == [ReadStarted, "a "]
+    with pytest.raises(Unavailable, match="the decoder is gone"):
+        await anext(stream)
+
+
 async def test_a_caller_that_leaves_ends_the_answer(client: AsyncClient, mesh: FakeMesh) -> None:
     mesh.answer_events = [vlm_pb2.GenerateResponse(text="words " * 500)] * 5000
     stream = client.read_stream(IMAGE)

@@ -118,6 +118,7 @@ def test_an_image_is_sent_as_it_is(served: Served, tmp_path: Path) -> None:
             engine=reader_pb2.READ_ENGINE_MODEL, model="jina-vlm", reason="only a model reads images"
         )
     )
+    served.mesh.read_events[0].started.page.content_type = "image/png"
     served.mesh.read_events[-1].finished.ClearField("fidelity")
     result = run(str(tmp_path / "scan.png"))
     assert (result.exit_code, result.stdout) == (0, "some words\n")

@@ -132,7 +132,8 @@ def _print(events: Iterable[ReadEvent], format: Format, *, may_start_anew: bool)
                     sys.stdout.write("\n")
                     note(f"read again by {event.engine}: {event.reason}")
                 started = event
-                hold = may_start_anew and event.engine == "model" and not sys.stdout.isatty()
+                is_image = event.page.content_type.startswith("image/")  # which no other engine reads
+                hold = may_start_anew and event.engine == "model" and not is_image and not sys.stdout.isatty()
                 waiting = [_heading(event, format)]
             case ReadFinished():
                 sys.stdout.write("".join(waiting) + "\n")

@@ -51,5 +51,6 @@ class ReaderSettings(FetchSettings, GenerationSettings):
     api_key: SecretStr = SecretStr("")
     """Key that it is called with, where it asks for one."""
 
-    image_tokens: int = Field(default=2048, ge=0)
-    """Bound of the text of an image whose request names none; about what a printed page has. 0: that service's own."""
+    image_tokens: int = Field(default=1024, ge=0)
+    """Bound of the text of an image whose request names none; about what a printed page has. 0: the vision-language
+    service's, which is less where an image leaves its model less."""
