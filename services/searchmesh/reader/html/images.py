@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from lxml.etree import _Element
 
@@ -12,7 +13,7 @@ from searchmesh.reader.html.links import Links
 _LAZY = ("data-src", "data-lazy-src", "data-original", "data-lazy", "data-hi-res-src", "data-orig-file", "data-url")
 """Where pages keep the address until the picture is scrolled to."""
 
-_LAZY_SETS = ("data-srcset", "data-lazy-srcset", "srcset")
+_LAZY_SETS = ("data-srcset", "data-lazy-srcset")
 _CANDIDATE = re.compile(r"(\S*[^\s,])(?:\s+([\d.]+)[wx])?\s*(?:,|$)")
 _MAX_SET = 20_000
 """Characters of a ``srcset``."""
@@ -31,13 +32,19 @@ def image_of(element: _Element, links: Links, href: str = "") -> Image | None:
 
 
 def _address(element: _Element, links: Links) -> str:
-    candidates = [element.get(name) for name in _LAZY]
-    candidates += [_largest(element.get(name)) for name in _LAZY_SETS[:2]]
-    candidates += [element.get("src"), _largest(element.get("srcset"))]
+    return next((url for found in _candidates(element) if found and (url := links.absolute(found))), "")
+
+
+def _candidates(element: _Element) -> Iterator[str | None]:
+    """Where the picture may be, best first."""
+    yield from map(element.get, _LAZY)
+    yield from (_largest(element.get(name)) for name in _LAZY_SETS)
+    yield element.get("src")
+    yield _largest(element.get("srcset"))
     # The parser may take a source for the parent of what follows it.
     if (picture := next(element.iterancestors("picture"), None)) is not None:
-        candidates += [_largest(source.get("srcset") or source.get("data-srcset")) for source in picture.iter("source")]
-    return next((url for found in candidates if found and (url := links.absolute(found))), "")
+        for source in picture.iter("source"):
+            yield _largest(source.get("srcset") or source.get("data-srcset"))
 
 
 def _largest(sources: str | None) -> str | None:

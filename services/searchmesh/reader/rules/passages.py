@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,12 +11,10 @@ from lxml.etree import _Element
 from searchmesh.reader.document.blocks import Code, Formula, Image, Leaf, Line, Paragraph, Text, lines, text_of
 from searchmesh.reader.html.content import Content
 
-_NOT_LETTERS = re.compile(r"[\W_]+")
-
 
 def letters(text: str) -> str:
     """Only what two renderings of the same text certainly share: no spaces, no punctuation."""
-    return _NOT_LETTERS.sub("", text)
+    return "".join(filter(str.isalnum, text))
 
 
 @dataclass(eq=False)
