@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from searchmesh.client import AsyncClient, ReadFinished, ReadOptions, ReadStarted
-from searchmesh.reader.model.generator import Sampling
+from searchmesh.generation import Options
 from searchmesh.runtime.errors import BackendUnavailable, FailedPrecondition, InvalidArgument, Unavailable
 from support.generator import MODEL, FakeGenerator, FakeGenerators, echo
 from support.mesh import eventually
@@ -51,8 +51,8 @@ async def test_auto_takes_the_model_if_it_is_loaded_and_says_so(client: AsyncCli
     assert reading.finished.fidelity > 0.95
     assert reading.finished.output_tokens == -(-len(echo(model.prompts[0])) // 4)
     assert set(reading.finished.timings) == {"prepare", "generate"}
-    (sampling,) = model.samplings
-    assert (sampling.repetition_penalty, sampling.json_schema, sampling.copies) == (1.08, "", True)
+    (options,) = model.options
+    assert (options.repetition_penalty, options.json_schema, options.draft) == (1.08, "", True)
 
 
 async def test_the_model_is_listed(client: AsyncClient) -> None:
@@ -118,15 +118,15 @@ async def test_a_long_page_is_read_in_parts_without_loss_or_repetition(
     assert 2 <= reading.finished.chunks <= 4
     assert reading.finished.chunks == len(model.prompts)
     assert reading.started.reason.endswith(f"the page fits in {len(model.prompts)} parts")
-    for prompt, sampling in zip(model.prompts, model.samplings, strict=True):
-        assert (len(prompt) // 4) + sampling.max_new_tokens <= model.max_tokens
+    for prompt, options in zip(model.prompts, model.options, strict=True):
+        assert (len(prompt) // 4) + options.max_new_tokens <= model.max_tokens
 
 
 async def test_a_narrow_window_bounds_what_is_written(client: AsyncClient) -> None:
     _GENERATORS.generator = model = FakeGenerator(max_tokens=1200)
     reading = await client.read(PAGE)
     assert (reading.started.engine, reading.finished.chunks) == ("model", 1)
-    assert (await model.count(model.prompts))[0] + model.samplings[0].max_new_tokens in (1199, 1200)
+    assert (await model.count(model.prompts))[0] + model.options[0].max_new_tokens in (1199, 1200)
 
 
 async def test_a_prompt_that_leaves_no_room_is_refused(client: AsyncClient) -> None:
@@ -144,8 +144,8 @@ async def test_the_output_is_bounded_by_the_page_and_by_the_caller(client: Async
     model.reply = lambda prompt: " ".join(f"{word}" for word in range(100_000))
     reading = await client.read(PAGE, engine="model")
     assert reading.finished.finish_reason == "length"
-    assert len(reading.text) <= 4 * model.samplings[-1].max_new_tokens
-    assert model.samplings[-1].max_new_tokens <= max(1024, len(PAGE) // 4 + 1)
+    assert len(reading.text) <= 4 * model.options[-1].max_new_tokens
+    assert model.options[-1].max_new_tokens <= max(1024, len(PAGE) // 4 + 1)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,9 @@ async def test_a_loop_ends_the_generation(client: AsyncClient, model: FakeGenera
     model.reply = lambda prompt: "round and round " * 100_000
     reading = await client.read(PAGE, engine="model")
     assert len(reading.text) < 1000
-    assert model.left_early == 1
+    assert reading.finished.finish_reason == "loop"
+    assert 0 < reading.finished.output_tokens < 300
+    assert reading.finished.input_tokens == (await model.count(model.prompts))[0]
 
 
 async def test_a_backend_that_goes_away_is_told_or_replaced(client: AsyncClient, model: FakeGenerator) -> None:
@@ -207,7 +209,7 @@ async def test_json_is_decoded_by_its_schema_and_satisfies_it(client: AsyncClien
     model.reply = lambda prompt: '```json\n{"boats": 3}\n```'
     reading = await client.read(PAGE, json_schema=SCHEMA, instruction="Count the boats.")
     assert reading.json() == {"boats": 3}
-    assert json.loads(model.samplings[0].json_schema) == SCHEMA
+    assert json.loads(model.options[0].json_schema) == SCHEMA
     assert "Count the boats.\n```html\n" in model.prompts[0]
     assert f"The JSON schema is as follows:```json\n{json.dumps(SCHEMA)}\n```" in model.prompts[0]
 
@@ -231,7 +233,7 @@ async def test_an_instruction_is_followed_in_any_format(client: AsyncClient, mod
     assert (reading.text, reading.started.engine) == ("The first boat came in at noon", "model")
     model.reply = lambda prompt: '["noon"]'
     assert (await client.read(PAGE, instruction="When?", format="json")).json() == ["noon"]
-    assert model.samplings[-1] == Sampling(1024, 1.08, "{}")
+    assert model.options[-1] == Options(1024, repetition_penalty=1.08, json_schema="{}")
 
 
 async def test_json_of_a_page_in_parts_is_refused(client: AsyncClient, model: FakeGenerator) -> None:

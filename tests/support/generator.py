@@ -7,7 +7,8 @@ import re
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 from searchmesh.catalog import Card, load_card
-from searchmesh.reader.model.generator import Finish, Generated, Generator, Sampling
+from searchmesh.generation import Finish, LoopGuard, Options, Written
+from searchmesh.reader.model.generator import Generator
 from searchmesh.runtime.deadlines import Deadline
 from searchmesh.runtime.errors import FailedPrecondition, InvalidArgument, SearchmeshError
 from searchmesh.v1 import models_pb2
@@ -32,7 +33,7 @@ class FakeGenerator:
     def __init__(self, reply: Reply = echo, *, max_tokens: int = 8192) -> None:
         self.reply = reply
         self.prompts: list[str] = []
-        self.samplings: list[Sampling] = []
+        self.options: list[Options] = []
         self.left_early = 0
         self.failure: SearchmeshError | None = None
         self.hang = asyncio.Event()
@@ -51,25 +52,29 @@ class FakeGenerator:
         return [-(-len(text) // 4) for text in texts]
 
     async def generate(
-        self, prompt: str, sampling: Sampling, *, deadline: Deadline
-    ) -> AsyncGenerator[str | Generated, None]:
+        self, prompt: str, options: Options, guard: LoopGuard, *, deadline: Deadline
+    ) -> AsyncGenerator[str | Written, None]:
         self.prompts.append(prompt)
-        self.samplings.append(sampling)
+        self.options.append(options)
         (read,) = await self.count([prompt])
-        if read + sampling.max_new_tokens > self.max_tokens:
-            raise InvalidArgument("prompt", f"has {read} tokens and leaves no room for {sampling.max_new_tokens}")
+        if read + options.max_new_tokens > self.max_tokens:
+            raise InvalidArgument("prompt", f"has {read} tokens and leaves no room for {options.max_new_tokens}")
         done = False
         try:
             text = self.reply(prompt)
-            most = sampling.max_new_tokens * 4
-            for start in range(0, min(len(text), most), 7):
+            most = options.max_new_tokens * 4
+            finish, end = (Finish.LENGTH, most) if len(text) > most else (Finish.STOP, len(text))
+            for start in range(0, end, 7):
                 await self.hang.wait()
                 if self.failure is not None:
                     raise self.failure
-                yield text[start : min(start + 7, most)]
-            finish = Finish.LENGTH if len(text) > most else Finish.STOP
+                piece = text[start : min(start + 7, end)]
+                yield piece
+                if guard.is_loop(piece):
+                    finish, end = Finish.LOOP, start + len(piece)
+                    break
             done = True
-            yield Generated(finish, read, -(-min(len(text), most) // 4))
+            yield Written(finish, "", read, -(-end // 4))
         finally:
             self.left_early += not done
 

@@ -52,12 +52,18 @@ class Decoder:
         return {"input_ids": np.array(ids, np.int64)}
 
     async def write(
-        self, prompt: Tensors, options: Options, *, deadline: Deadline, field: str = "prompt"
+        self,
+        prompt: Tensors,
+        options: Options,
+        *,
+        deadline: Deadline,
+        field: str = "prompt",
+        guard: LoopGuard | None = None,
     ) -> AsyncGenerator[str | Written, None]:
         """The text behind a prompt, piece by piece, and then how it ended. Leaving early ends the generation.
 
-        `field` names the prompt in an error. Raises InvalidArgument (too long, or a grammar that cannot be followed),
-        Overloaded, DeadlineExceeded, and what the backend raises.
+        `field` names the prompt in an error; a `guard` ends the text where it sees a loop. Raises InvalidArgument (too
+        long, or a grammar that cannot be followed), Overloaded, DeadlineExceeded, and what the backend raises.
         """
         tokens = len(prompt["input_ids"])
         if tokens < 1:
@@ -69,7 +75,7 @@ class Decoder:
                 f" {tokens + options.max_new_tokens}; the limit is {self.max_tokens}",
                 reason="INPUT_TOO_LONG",
             )
-        async with self.slot(deadline) as slot, aclosing(slot.write(prompt, options)) as pieces:
+        async with self.slot(deadline) as slot, aclosing(slot.write(prompt, options, guard)) as pieces:
             async for piece in pieces:
                 yield piece
 
@@ -116,7 +122,7 @@ class Slot:
     async def write(
         self, prompt: Tensors, options: Options, guard: LoopGuard | None = None
     ) -> AsyncGenerator[str | Written, None]:
-        """As `Decoder.write`, of a prompt that fits; a `guard` ends the text where it sees a loop."""
+        """As `Decoder.write`, of a prompt that fits."""
         self._metrics.begins(len(prompt["input_ids"]))
         pieces = write(
             self._backend,

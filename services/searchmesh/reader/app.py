@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from searchmesh.fetch import Fetcher
+from searchmesh.generation.models import ModelsServicer
 from searchmesh.reader import jobs
 from searchmesh.reader.images import ImageReader
 from searchmesh.reader.model.decoded import DecodedGenerators
 from searchmesh.reader.model.generator import Generators
-from searchmesh.reader.models import ModelsServicer
 from searchmesh.reader.reading import PageReader
 from searchmesh.reader.servicer import ReaderServicer
 from searchmesh.reader.settings import ReaderSettings

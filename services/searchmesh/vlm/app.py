@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from searchmesh.fetch import Fetcher
+from searchmesh.generation.models import ModelsServicer
 from searchmesh.images import ImageLoader
 from searchmesh.runtime.server import Service
 from searchmesh.sandbox import Pool, json_output
 from searchmesh.triton import TritonBackend, TritonPools
 from searchmesh.v1 import models_pb2, vlm_pb2
-from searchmesh.vlm.servicer import ModelsServicer, VlmServicer
+from searchmesh.vlm.servicer import VlmServicer
 from searchmesh.vlm.settings import VlmSettings
 from searchmesh.vlm.talkers import Talkers
 

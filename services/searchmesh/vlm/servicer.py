@@ -1,4 +1,4 @@
-"""searchmesh.v1.Vlm and Models: protobuf to domain and back."""
+"""searchmesh.v1.Vlm: protobuf to domain and back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 from searchmesh.generation import Finish
 from searchmesh.runtime.rpc import Call
-from searchmesh.v1 import common_pb2, models_pb2, vlm_pb2
+from searchmesh.v1 import common_pb2, vlm_pb2
 from searchmesh.vlm.requests import conversation, options_of
 from searchmesh.vlm.settings import VlmSettings
 from searchmesh.vlm.talk import Finished
@@ -51,14 +51,3 @@ def _finished(event: Finished, call: Call) -> vlm_pb2.GenerateFinished:
         output_tokens=event.written.output_tokens,
         timings=call.stages.to_proto(),
     )
-
-
-class ModelsServicer:
-    """Answers searchmesh.v1.Models."""
-
-    def __init__(self, talkers: Talkers) -> None:
-        self._talkers = talkers
-
-    async def List(self, request: models_pb2.ListModelsRequest, call: Call) -> models_pb2.ListModelsResponse:  # noqa: ARG002
-        """The models this service can use, and whether the backend has them loaded."""
-        return models_pb2.ListModelsResponse(models=await self._talkers.describe())

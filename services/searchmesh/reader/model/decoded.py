@@ -6,16 +6,12 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from searchmesh.catalog import Card
-from searchmesh.generation import Decoder, Decoders, Finish, Options, Written
-from searchmesh.reader.model import generator
-from searchmesh.reader.model.generator import Generated, Sampling
+from searchmesh.generation import Decoder, Decoders, LoopGuard, Options, Written
 from searchmesh.reader.settings import ReaderSettings
 from searchmesh.runtime.deadlines import Deadline
 from searchmesh.runtime.errors import FailedPrecondition
 from searchmesh.triton import Backend
 from searchmesh.v1 import models_pb2
-
-_FINISHES = {Finish.STOP: generator.Finish.STOP, Finish.LENGTH: generator.Finish.LENGTH}
 
 
 class DecodedGenerators:
@@ -70,23 +66,14 @@ class DecodedGenerator:
         return await self._decoder.count(texts)
 
     async def generate(
-        self, prompt: str, sampling: Sampling, *, deadline: Deadline
-    ) -> AsyncGenerator[str | Generated, None]:
+        self, prompt: str, options: Options, guard: LoopGuard, *, deadline: Deadline
+    ) -> AsyncGenerator[str | Written, None]:
         """See `Generator.generate`."""
-        options = Options(
-            max_new_tokens=sampling.max_new_tokens,
-            repetition_penalty=sampling.repetition_penalty,
-            json_schema=sampling.json_schema,
-            draft=sampling.copies,
-        )
         options.check()
         tensors = await self._decoder.prompt(prompt)
-        async with aclosing(self._decoder.write(tensors, options, deadline=deadline)) as pieces:
+        async with aclosing(self._decoder.write(tensors, options, deadline=deadline, guard=guard)) as pieces:
             async for piece in pieces:
-                if isinstance(piece, Written):
-                    yield Generated(_FINISHES[piece.finish], piece.input_tokens, piece.output_tokens)
-                else:
-                    yield piece
+                yield piece
 
 
 def _reads_html(card: Card) -> bool:

@@ -3,47 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
-from enum import Enum
 from typing import Protocol
 
 from searchmesh.catalog import Card
+from searchmesh.generation import LoopGuard, Options, Written
 from searchmesh.runtime.deadlines import Deadline
 from searchmesh.v1 import models_pb2
 
 
-class Finish(Enum):
-    """Why a generated text ended."""
-
-    STOP = "stop"
-    """The model ended it."""
-    LENGTH = "length"
-    """It reached `Sampling.max_new_tokens`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How to decode."""
-
-    max_new_tokens: int
-    repetition_penalty: float = 1.0
-    json_schema: str = ""
-    """Only texts that satisfy it are generated; empty: anything."""
-    copies: bool = True
-    """The output copies from the prompt, which a decoder may use to draft tokens."""
-
-
-@dataclass(frozen=True, slots=True)
-class Generated:
-    """The end of a generated text."""
-
-    finish: Finish
-    input_tokens: int
-    output_tokens: int
-
-
 class Generator(Protocol):
-    """One decoder model that is loaded. Decoding is greedy."""
+    """One decoder model that is loaded."""
 
     @property
     def card(self) -> Card:
@@ -59,8 +28,11 @@ class Generator(Protocol):
         """Tokens of each text, without special tokens."""
         ...
 
-    def generate(self, prompt: str, sampling: Sampling, *, deadline: Deadline) -> AsyncGenerator[str | Generated, None]:
-        """The text after `prompt`, which has its chat template on, piece by piece, and then how it ended.
+    def generate(
+        self, prompt: str, options: Options, guard: LoopGuard, *, deadline: Deadline
+    ) -> AsyncGenerator[str | Written, None]:
+        """The text after `prompt`, which has its chat template on, piece by piece, and then how it ended; `guard` ends
+        it where it sees a loop.
 
         Leaving the iterator early (`aclose`) ends the generation within a step. Raises the errors of
         `searchmesh.runtime.errors` alone.

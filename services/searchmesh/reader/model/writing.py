@@ -6,11 +6,10 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from searchmesh.generation import LoopGuard
+from searchmesh.generation import Finish, LoopGuard, Options, Written
 from searchmesh.reader import jobs
 from searchmesh.reader.model.absolute import AbsoluteLinks
 from searchmesh.reader.model.fences import Unfenced
-from searchmesh.reader.model.generator import Finish, Generated, Sampling
 from searchmesh.reader.model.planning import Plan
 from searchmesh.reader.model.prompts import prompt_of
 from searchmesh.reader.options import Format, ReadOptions
@@ -19,6 +18,8 @@ from searchmesh.runtime.rpc import Call
 from searchmesh.sandbox import Pool
 
 _BETWEEN_PARTS = "\n\n"
+
+_ENDINGS = {Finish.STOP: Ending.STOP, Finish.LENGTH: Ending.OVERRUN, Finish.LOOP: Ending.LOOP}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,8 @@ async def write(pool: Pool, plan: Plan, options: ReadOptions, call: Call) -> Asy
     end = _PartEnd(Ending.STOP, 0, 0)
     for part, size in zip(plan.parts, plan.tokens, strict=True):
         between = _BETWEEN_PARTS if written else ""
-        sampling = _sampling(plan, options, size, end.output_tokens)
-        async with aclosing(_part(plan, part, sampling, guard, options, call)) as pieces:
+        decoding = _decoding(plan, options, size, end.output_tokens)
+        async with aclosing(_part(plan, part, decoding, guard, options, call)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, _PartEnd):
                     read, wrote = end.input_tokens + piece.input_tokens, end.output_tokens + piece.output_tokens
@@ -69,13 +70,13 @@ async def write(pool: Pool, plan: Plan, options: ReadOptions, call: Call) -> Asy
     yield Outcome(_final(end, options), share, end.input_tokens, end.output_tokens)
 
 
-def _sampling(plan: Plan, options: ReadOptions, size: int, written: int) -> Sampling:
+def _decoding(plan: Plan, options: ReadOptions, size: int, written: int) -> Options:
     defaults = plan.generator.card.generation.sampling if plan.generator.card.generation else None
     # No part needs more tokens in Markdown than it has in HTML; short pages get what the card grants.
     bound = min(max(size, defaults.max_new_tokens if defaults else 0), max(1, plan.room - size))
     if options.max_tokens:
         bound = min(bound, max(1, options.max_tokens - written))
-    return Sampling(
+    return Options(
         max_new_tokens=bound,
         repetition_penalty=defaults.repetition_penalty if defaults else 1.0,
         json_schema=(options.json_schema or "{}") if options.format is Format.JSON else "",
@@ -83,27 +84,21 @@ def _sampling(plan: Plan, options: ReadOptions, size: int, written: int) -> Samp
 
 
 async def _part(
-    plan: Plan, part: str, sampling: Sampling, guard: LoopGuard, options: ReadOptions, call: Call
+    plan: Plan, part: str, decoding: Options, guard: LoopGuard, options: ReadOptions, call: Call
 ) -> AsyncGenerator[str | _PartEnd, None]:
     """The pieces of text that are not empty, and the end, which is early where the model goes round in circles."""
     prompt = prompt_of(plan.generator.card, part, options)
     unfenced = Unfenced()
     links = AbsoluteLinks(plan.info.url if options.format is Format.MARKDOWN else "")
-    end = _PartEnd(Ending.LOOP, 0, 0)
     with call.stages.measure("generate"):
-        async with aclosing(plan.generator.generate(prompt, sampling, deadline=call.deadline)) as pieces:
+        async with aclosing(plan.generator.generate(prompt, decoding, guard, deadline=call.deadline)) as pieces:
             async for piece in pieces:
-                if isinstance(piece, Generated):
-                    ending = Ending.OVERRUN if piece.finish is Finish.LENGTH else Ending.STOP
-                    end = _PartEnd(ending, piece.input_tokens, piece.output_tokens)
-                    break
-                if text := links.feed(unfenced.feed(piece)):
+                if isinstance(piece, Written):
+                    if text := links.feed(unfenced.finish()) + links.finish():
+                        yield text
+                    yield _PartEnd(_ENDINGS[piece.finish], piece.input_tokens, piece.output_tokens)
+                elif text := links.feed(unfenced.feed(piece)):
                     yield text
-                if guard.is_loop(piece):
-                    break
-    if text := links.feed(unfenced.finish()) + links.finish():
-        yield text
-    yield end
 
 
 def _final(end: _PartEnd, options: ReadOptions) -> Ending:
