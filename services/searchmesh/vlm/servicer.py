@@ -46,7 +46,7 @@ def _finished(event: Finished, call: Call) -> vlm_pb2.GenerateFinished:
     return vlm_pb2.GenerateFinished(
         finish_reason=_FINISHES[event.written.finish],
         stop=event.written.stop,
-        input_tokens=event.input_tokens,
+        input_tokens=event.written.input_tokens,
         image_tokens=event.image_tokens,
         output_tokens=event.written.output_tokens,
         timings=call.stages.to_proto(),

@@ -30,8 +30,8 @@ class Finished:
     """The end of an answer."""
 
     written: Written
-    input_tokens: int
     image_tokens: int
+    """Of the input tokens, those that stand for images."""
 
 
 class Talker:
@@ -99,7 +99,7 @@ class Talker:
                     async with aclosing(slot.write(tensors, options, guard)) as pieces:
                         async for piece in pieces:
                             if isinstance(piece, Written):
-                                yield Finished(piece, len(prompt.ids), prompt.image_tokens)
+                                yield Finished(piece, prompt.image_tokens)
                             else:
                                 yield piece
 
@@ -116,5 +116,6 @@ class Talker:
         return replace(options, max_new_tokens=min(options.max_new_tokens, limit - read))
 
     async def warm(self, deadline: Deadline) -> None:
-        """Run the vision graph once."""
+        """Run the vision graph and the decoder once."""
         await self._sight.warm(deadline)
+        await self._decoder.warm(deadline)

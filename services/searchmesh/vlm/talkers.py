@@ -54,7 +54,7 @@ class Talkers:
         return self._open[name]
 
     async def warm(self) -> None:
-        """Wait until the backend has the default model and its vision graph, and has run the latter."""
+        """Wait until the backend has the default model and has run its graphs."""
         said = ""
         while True:
             try:
