@@ -61,7 +61,10 @@ class GenerateRequest(_message.Message):
     max_tokens: _builtins.int
     """Bound of the text, which ends with LENGTH there. 0: the service's."""
     json_schema: _builtins.str
-    """JSON Schema that the text has to satisfy. Empty: any text."""
+    """JSON Schema (draft 2020-12 unless it names another) that the text has to satisfy; where it does not, as a stop
+    string may cut it, the call fails with FAILED_PRECONDITION after the text. Texts that end with LENGTH or LOOP are
+    not checked. Empty: any text.
+    """
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChatMessage]:
         """The conversation, its last message being the user's. A system message comes first if there is one."""
