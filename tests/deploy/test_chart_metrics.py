@@ -11,6 +11,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import grpc
 import promql_parser
@@ -19,6 +20,8 @@ from searchmesh.client import AsyncClient, Document
 from searchmesh.local import MeshSettings
 from support.chart import CHART, MODES, of_kind, rendered
 from support.chart_gates import expressions
+from support.checkpoints_reader import write_reader
+from support.exports import serving
 from support.ports import free_port
 
 FOREIGN = {
@@ -112,7 +115,21 @@ def _service(name: str, mesh: MeshSettings, **settings: str) -> Iterator[int]:
         process.wait()
 
 
-async def test_every_metric_that_is_used_is_there(client: AsyncClient, mesh: MeshSettings) -> None:
+async def _of_texts(folder: Path) -> set[str]:
+    """What a service with a model that generates has, once that has written a text and another one was refused."""
+    write_reader(folder / "checkpoint", brief=True)
+    with (
+        serving(folder / "home", {"ReaderLM-v2": folder / "checkpoint"}) as mesh,
+        _service("reader", mesh, SEARCHMESH_GENERATION_SLOTS="1", SEARCHMESH_GENERATION_WAITING="0") as port,
+    ):
+        async with AsyncClient(reader=f"127.0.0.1:{port}", timeout_s=30) as client:
+            page = b"<p>One and another page.</p>"
+            asked = [client.read(page, engine="model", max_tokens=20) for _ in range(6)]
+            await asyncio.gather(*asked, return_exceptions=True)
+        return await asyncio.to_thread(_scraped, port + 200)
+
+
+async def test_every_metric_that_is_used_is_there(client: AsyncClient, mesh: MeshSettings, tmp_path: Path) -> None:
     await client.embed(["count me"], bypass_cache=True)
     await client.embed(["count me", "count me"])
     await client.create_collection("measured", reranker=mesh.default_model)
@@ -134,6 +151,7 @@ async def test_every_metric_that_is_used_is_there(client: AsyncClient, mesh: Mes
         services = (ports.router, ports.embedding, ports.reranker, router, embedding)
         for port in (*(one + 200 for one in services), ports.triton_metrics):
             there |= await asyncio.to_thread(_scraped, port)
+    there |= await _of_texts(tmp_path)
     missing = {name: place for name, place in _used().items() if name not in there | _recorded() | FOREIGN.keys()}
     assert missing == {}
 

@@ -97,6 +97,22 @@ def test_values_that_cannot_be_are_refused_by_name(value: str, named: str) -> No
         (("redisIndex.url=",), "redisIndex.url"),
         (("services.embedding.pools={other}",), '"other", which triton.pools does not have'),
         (("services.vlm.enabled=true",), "services.vlm.pools"),
+        (
+            (
+                "autoscaling.backend=hpa",
+                "triton.pools.encoders.autoscaling.itemsPerSecondPerPod.all-MiniLM-L6-v2=900",
+                "triton.pools.encoders.autoscaling.minReplicas=0",
+            ),
+            "services.embedding is not ready without its default model",
+        ),
+        (
+            (
+                "autoscaling.backend=hpa",
+                "triton.pools.encoders.autoscaling.slotsPerPod=8",
+                "triton.pools.encoders.autoscaling.minReplicas=0",
+            ),
+            "triton.pools.encoders generates",
+        ),
         (("triton.pools.encoders.engine=l4",), '"l4", which jobs.engines does not have'),
         (
             ("jobs.models.enabled=true", "modelRepository.mode=image", "modelRepository.image.reference=x"),

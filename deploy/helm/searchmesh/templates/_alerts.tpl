@@ -38,6 +38,9 @@
     {{- include "searchmesh.alert" (dict "root" . "name" "SearchmeshQueriesWait" "severity" "warning" "for" "5m"
         "expr" (printf "max by (namespace, service, pool) (min_over_time(inference_pool_oldest_age_seconds{%s,lane=\"interactive\"}[1m])) > %v" $ours $limits.oldestQuerySeconds)
         "summary" "Queries wait {{ $value | humanizeDuration }} for model {{ $labels.pool }} in {{ $labels.service }}.") | nindent 4 }}
+    {{- include "searchmesh.alert" (dict "root" . "name" "SearchmeshTextsWait" "severity" "warning" "for" "5m"
+        "expr" (printf "sum by (namespace, service, pool) (min_over_time(generation_waiting{%s}[1m])) > 0" $ours)
+        "summary" "{{ $value }} texts wait for a slot of model {{ $labels.pool }} in {{ $labels.service }}.") | nindent 4 }}
     {{- include "searchmesh.alert" (dict "root" . "name" "SearchmeshSearchesDegraded" "severity" "warning" "for" "10m"
         "expr" (printf "sum by (namespace, stage, reason) (rate(router_degraded_total{%s}[5m])) / ignoring (stage, reason) group_left () sum by (namespace) (rate(grpc_server_duration_seconds_count{%s,method=\"searchmesh.v1.Router/Search\"}[5m])) > %v" $ours $ours $limits.degradedRatio)
         "summary" "{{ $value | humanizePercentage }} of searches go without stage {{ $labels.stage }} ({{ $labels.reason }}).") | nindent 4 }}

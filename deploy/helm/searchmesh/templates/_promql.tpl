@@ -14,7 +14,8 @@ Metrics of the services carry `service`, the headless Service that Prometheus sc
 
 {{/*
 (list $ pool-name pool): offered work, in pods of the pool. Counted by the services after the cache and before shedding:
-what was served saturates at the capacity, what was offered does not.
+what was served saturates at the capacity, what was offered does not. Where models generate, that is the texts that are
+written and that wait for a slot.
 A model that nobody has called yet counts 0, but only while a caller is scraped: a Prometheus that has lost the services
 must give no answer, not 0, which would scale in.
 */}}
@@ -22,14 +23,15 @@ must give no answer, not 0, which would scale in.
 {{- $root := index . 0 -}}{{- $name := index . 1 -}}{{- $pool := index . 2 -}}
 {{- $namespace := $root.Release.Namespace -}}
 {{- $callers := include "searchmesh.callers" (list $root $name) -}}
+{{- $none := printf "0 * max(up{namespace=\"%s\",service=~\"%s\"} == 1)" $namespace $callers -}}
 {{- if $pool.autoscaling.slotsPerPod -}}
-sum(max_over_time(grpc_server_in_flight{namespace="{{ $namespace }}",service=~"{{ $callers }}"}[1m])) / {{ $pool.autoscaling.slotsPerPod }}
+{{- $texts := printf "{namespace=\"%s\",service=~\"%s\",pool=~\"%s\"}[1m]" $namespace $callers (join "|" $pool.models) -}}
+(sum(max_over_time(generation_in_flight{{ $texts }})) + sum(max_over_time(generation_waiting{{ $texts }})) or {{ $none }}) / {{ $pool.autoscaling.slotsPerPod }}
 {{- else -}}
 {{- $terms := list -}}
 {{- range $model := $pool.models -}}
 {{- $rate := required (printf "triton.pools.%s.autoscaling.itemsPerSecondPerPod has no figure for %s: measure it with `searchmesh bench capacity`, or set triton.pools.%s.autoscaling.enabled=false" $name $model $name) (index $pool.autoscaling.itemsPerSecondPerPod $model) -}}
 {{- $offered := printf "sum(rate(inference_pool_items_offered_total{namespace=\"%s\",service=~\"%s\",pool=\"%s\"}[1m]))" $namespace $callers $model -}}
-{{- $none := printf "0 * max(up{namespace=\"%s\",service=~\"%s\"} == 1)" $namespace $callers -}}
 {{- $terms = append $terms (printf "(%s or %s) / %v" $offered $none $rate) -}}
 {{- end -}}
 {{ join " + " $terms }}

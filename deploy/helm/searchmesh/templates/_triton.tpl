@@ -52,6 +52,16 @@
 {{- $scaling := $pool.autoscaling -}}
 {{- /* It says what is missing, also where another object asks for it. */ -}}
 {{- $demand := include "searchmesh.demand" . }}
+{{- if not (int $scaling.minReplicas) }}
+{{- if $scaling.slotsPerPod }}
+{{- fail (printf "triton.pools.%s generates, and texts do not wait for a pod that is not there: set triton.pools.%s.autoscaling.minReplicas to 1 or more" $name $name) }}
+{{- end }}
+{{- range $service, $own := include "searchmesh.services" $root | fromYaml }}
+{{- if and $own.pools (eq (toString (first $own.pools)) $name) }}
+{{- fail (printf "services.%s is not ready without its default model: set triton.pools.%s.autoscaling.minReplicas to 1 or more" $service $name) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- $named := dict "root" $root "component" (printf "triton-%s" $name) "scaling" $scaling "gpu" true }}
 ---
 {{- if eq $root.Values.autoscaling.backend "keda" }}
