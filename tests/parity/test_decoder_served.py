@@ -138,7 +138,7 @@ async def test_a_text_ends_where_the_model_ends_it(decoder: Decoder, model: PreT
 
 async def test_pieces_never_hold_half_a_character(decoder: Decoder) -> None:
     # Bytes of characters of two to four bytes, in an order that makes some.
-    options = Options(60, regex="(é|日本|🙂|— ){20}")
+    options = Options(400, regex="(é|日本|🙂|— ){160}")
     found = await written(decoder, prompt(10), options)
     assert found.end.finish is Finish.STOP
     assert re.fullmatch(options.regex, found.text)

@@ -1,8 +1,8 @@
 """Continuous batching: texts join and leave the batch between two steps of the model.
 
 One thread owns the graph. Each round it reads a piece of one prompt, so that long prompts do not hold up the texts that
-are being written, and then writes on at all texts: those of a batch by one token each, a few alone by as many as were
-drafted right.
+are being written, and then writes on at all texts: in a batch by one token each, or, where there are few and a draft,
+alone by as many tokens as were drafted right.
 """
 
 from __future__ import annotations
@@ -115,26 +115,41 @@ class Loop:
             self._take(stream, logits[0])
 
     def _write(self) -> None:
-        writing = [stream for stream in self._running if not stream.reading]
-        if len(writing) > self._limits.draft_streams:
-            self._guarded(writing, lambda: self._write_together(writing))
-        else:
-            for stream in writing:
-                self._guarded([stream], partial(self._write_alone, stream))
+        """A step for each that has a draft, as rows of a common step have one token, and one for all others."""
+        drafts = self._drafts()
+        for stream, draft in drafts.items():
+            self._guarded([stream], partial(self._write_alone, stream, draft))
+        others = [stream for stream in self._running if not stream.reading and stream not in drafts]
+        if others:
+            self._guarded(others, lambda: self._write_together(others))
 
-    def _write_alone(self, stream: Stream) -> None:
-        draft = stream.draft(self._limits.ngram, self._limits.draft_tokens)
+    def _drafts(self) -> dict[Stream, Sequence[int]]:
+        """Of the streams that have one, where few are being written."""
+        writing = [stream for stream in self._running if not stream.reading]
+        found: dict[Stream, Sequence[int]] = {}
+
+        def draft(stream: Stream) -> None:
+            if tokens := stream.draft(self._limits.ngram, self._limits.draft_tokens):
+                found[stream] = tokens
+
+        if len(writing) <= self._limits.draft_streams:
+            for stream in writing:
+                self._guarded([stream], partial(draft, stream))
+        return found
+
+    def _write_alone(self, stream: Stream, draft: Sequence[int]) -> None:
         logits = self._graph.run(stream.slot, *_rows([[stream.last, *draft]], [stream.cached]))
         self._take(stream, logits[0], draft)
 
     def _write_together(self, writing: Sequence[Stream]) -> None:
-        """One step over all rows up to the last that is needed; what others get is written over later."""
+        """One step over all rows from the first to the last that is needed; what others get is written over later."""
         rows = {stream.slot: stream for stream in self._running}
-        slots = range(max(stream.slot for stream in writing) + 1)
+        needed = [stream.slot for stream in writing]
+        slots = range(min(needed), max(needed) + 1)
         tokens = [[rows[slot].last if slot in rows else 0] for slot in slots]
-        logits = self._graph.run(0, *_rows(tokens, [rows[slot].cached if slot in rows else 0 for slot in slots]))
+        logits = self._graph.run(slots[0], *_rows(tokens, [rows[slot].cached if slot in rows else 0 for slot in slots]))
         for stream in writing:
-            self._guarded([stream], partial(self._take, stream, logits[stream.slot]))
+            self._guarded([stream], partial(self._take, stream, logits[stream.slot - slots[0]]))
 
     def _take(self, stream: Stream, logits: Logits, draft: Sequence[int] = ()) -> None:
         if not stream.take(logits, draft):
