@@ -60,7 +60,7 @@ def test_tables_show_both_sides_the_result_and_the_verdict(capsys: pytest.Captur
 
 def test_every_figure_has_the_name_it_is_asked_for_by() -> None:
     of_the_mesh = ["embedding", "cache", "search", "reranking", "reader", "indexing", "quality", "memory"]
-    assert list(FIGURES) == [*of_the_mesh, "exporting", "graphs_xlm", "graphs_qwen", "vision"]
+    assert list(FIGURES) == [*of_the_mesh, "exporting", "graphs_xlm", "graphs_qwen", "vision", "decoding", "drafting"]
 
 
 async def test_sides_take_turns_in_going_first() -> None:

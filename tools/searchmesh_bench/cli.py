@@ -71,8 +71,8 @@ def figures(
     """Measure the figures that the mesh must reach.
 
     Each prints both of its sides from one run, the result, and the target. Without --running a mesh is started on
-    free ports with the exported models and empty caches, and stopped afterwards. All figures take about twenty
-    minutes on two cores. `quality` and `reader` need SEARCHMESH_DATA, a folder with judged collections in `cranfield`
+    free ports with the exported models and empty caches, and stopped afterwards. All figures take about half
+    an hour on two cores. `quality` and `reader` need SEARCHMESH_DATA, a folder with judged collections in `cranfield`
     and `scifact`, and pages in `html-aeb`.
     """
     names = list(dict.fromkeys(names or FIGURES))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from searchmesh_bench.figures.cache import cache
+from searchmesh_bench.figures.decoding import decoding
+from searchmesh_bench.figures.drafting import drafting
 from searchmesh_bench.figures.embedding import embedding
 from searchmesh_bench.figures.exporting import exporting
 from searchmesh_bench.figures.figure import Comparison, Figure
@@ -36,6 +38,8 @@ FIGURES: Mapping[str, Callable[[Mesh], Awaitable[Figure]]] = {
         graphs_xlm,
         graphs_qwen,
         vision,
+        decoding,
+        drafting,
     )
 }
 """Each figure by its name, in the order of the mesh's way: vectors, answers from the cache, searches, then all; at the
