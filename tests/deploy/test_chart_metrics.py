@@ -10,7 +10,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import grpc
@@ -18,10 +18,12 @@ import promql_parser
 
 from searchmesh.client import AsyncClient, Document
 from searchmesh.local import MeshSettings
+from searchmesh.runtime.errors import Overloaded, Unavailable
 from support.chart import CHART, MODES, of_kind, rendered
 from support.chart_gates import expressions
 from support.checkpoints_reader import write_reader
 from support.exports import serving
+from support.mesh import eventually
 from support.ports import free_port
 
 FOREIGN = {
@@ -124,8 +126,17 @@ async def _of_texts(folder: Path) -> set[str]:
     ):
         async with AsyncClient(reader=f"127.0.0.1:{port}", timeout_s=30) as client:
             page = b"<p>One and another page.</p>"
+
+            async def reads() -> bool:
+                with suppress(Unavailable):
+                    await client.read(page, engine="model", max_tokens=20)
+                    return True
+                return False
+
+            await eventually(reads, "the reader is ready", timeout_s=30)
             asked = [client.read(page, engine="model", max_tokens=20) for _ in range(6)]
-            await asyncio.gather(*asked, return_exceptions=True)
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+            assert any(isinstance(answer, Overloaded) for answer in answers), answers
         return await asyncio.to_thread(_scraped, port + 200)
 
 
