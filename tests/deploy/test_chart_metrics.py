@@ -119,7 +119,7 @@ def _service(name: str, mesh: MeshSettings, **settings: str) -> Iterator[int]:
 
 async def _of_texts(folder: Path) -> set[str]:
     """What a service with a model that generates has, once that has written a text and another one was refused."""
-    write_reader(folder / "checkpoint", brief=True)
+    write_reader(folder / "checkpoint")
     with (
         serving(folder / "home", {"ReaderLM-v2": folder / "checkpoint"}) as mesh,
         _service("reader", mesh, SEARCHMESH_GENERATION_SLOTS="1", SEARCHMESH_GENERATION_WAITING="0") as port,
@@ -129,12 +129,12 @@ async def _of_texts(folder: Path) -> set[str]:
 
             async def reads() -> bool:
                 with suppress(Unavailable):
-                    await client.read(page, engine="model", max_tokens=20)
+                    await client.read(page, engine="model", max_tokens=200)
                     return True
                 return False
 
             await eventually(reads, "the reader is ready", timeout_s=30)
-            asked = [client.read(page, engine="model", max_tokens=20) for _ in range(6)]
+            asked = [client.read(page, engine="model", max_tokens=200) for _ in range(6)]
             answers = await asyncio.gather(*asked, return_exceptions=True)
             assert any(isinstance(answer, Overloaded) for answer in answers), answers
         return await asyncio.to_thread(_scraped, port + 200)
